@@ -8,11 +8,25 @@ from tests.support.installations import DEADLINE_S, Installation
 
 def read_disk(banger: Installation, vm: str, path: str) -> str:
     """Return a file of an ended guest; with its journal the file system has to be whole."""
-    view = banger.vm(vm)
-    assert view["state"] == "stopped"
-    disk = str(banger.layout.vm_data_disk(view["id"]))
-    run_sync(["e2fsck", "-fp", disk], deadline_s=DEADLINE_S, ok=range(2))
+    run_sync(["e2fsck", "-fp", _find_disk(banger, vm)], deadline_s=DEADLINE_S, ok=range(2))
     # Homes are directories of the disk; the rest is what the image's own file system lies below.
     place = "/native" if path.startswith("/root/") else "/overlay/upper"
-    show = ["debugfs", "-R", f"cat {place}{path}", disk]
-    return run_sync(show, deadline_s=DEADLINE_S).text
+    return _ask(banger, vm, f"cat {place}{path}")
+
+
+def is_removed(banger: Installation, vm: str, path: str) -> bool:
+    """Tell whether an ended guest has removed a file of its image."""
+    # Its whiteout (overlayfs.rst, "whiteouts and opaque directories").
+    return "Type: character special" in _ask(banger, vm, f"stat /overlay/upper{path}")
+
+
+def _find_disk(banger: Installation, vm: str) -> str:
+    view = banger.vm(vm)
+    assert view["state"] == "stopped"
+    return str(banger.layout.vm_data_disk(view["id"]))
+
+
+def _ask(banger: Installation, vm: str, request: str) -> str:
+    """Return what debugfs(8) says."""
+    command = ["debugfs", "-R", request, _find_disk(banger, vm)]
+    return run_sync(command, deadline_s=DEADLINE_S).text

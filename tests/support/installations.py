@@ -123,6 +123,10 @@ class Installation:
         """Return one VM."""
         return self._ask("vm.show", "vm", "show", ref, ref=ref)
 
+    def ports(self, ref: str) -> list[dict[str, Any]]:
+        """Return what a VM listens on."""
+        return self._ask("vm.ports", "vm", "ports", ref, ref=ref)
+
     def _ask(self, method: str, *command: str, **params: str) -> Any:
         """Return the document of a command; the daemon is asked for it, if it answers."""
         with contextlib.suppress(BangerError), Client(self.layout, autostart=False) as client:
@@ -300,10 +304,12 @@ def kill_and_wait(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
 
 def wait_for(condition: Callable[[], object], what: str, *, deadline_s: float = 120.0) -> None:
     """Return when the condition holds; fail when it does not within a long time."""
-    end = time.monotonic() + deadline_s
+    start = time.monotonic()
     while not condition():
-        assert time.monotonic() < end, f"waited {deadline_s:g} s in vain for {what}"
-        time.sleep(0.02)
+        waited = time.monotonic() - start
+        assert waited < deadline_s, f"waited {deadline_s:g} s in vain for {what}"
+        # Some conditions are commands in guests, which have to run meanwhile.
+        time.sleep(min(max(0.02, waited / 10), 0.1))
 
 
 def _tail(path: Path) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
-from banger.layout import layout_from_environment
+from banger.layout import Layout, layout_from_environment
 from tests.support.agent import find_or_build_agent
 from tests.support.firecracker.ending import wait_ended
 from tests.support.firecracker.program import write_program
@@ -38,15 +39,20 @@ def open_installation(environ: dict[str, str], driver: str) -> Iterator[Installa
             yield banger
         return
     # Its configuration is its own: others may share the one of `environ`.
-    settings = layout_from_environment(environ).state / "stand-in" / "settings"
+    settings = folder_of(layout_from_environment(environ)) / "settings"
     with contextlib.closing(Installation(environ | {"XDG_CONFIG_HOME": str(settings)})) as banger:
         _use_stand_in(banger)
         yield banger
     wait_ended(banger.layout.state)
 
 
+def folder_of(layout: Layout) -> Path:
+    """Where an installation's stand-in is. Tests put other file systems over its state."""
+    return layout.data.parent / "stand-in"
+
+
 def _use_stand_in(banger: Installation) -> None:
-    directory, config = banger.layout.state / "stand-in", banger.layout.config_file
+    directory, config = folder_of(banger.layout), banger.layout.config_file
     config.parent.mkdir(mode=0o700, parents=True)
     agent = find_or_build_agent(directory / "agent")
     program = write_program(directory, agent=agent, version="1.12.1")

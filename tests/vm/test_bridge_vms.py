@@ -8,19 +8,22 @@ from tests.support.vms import TINY_IMAGE
 
 PROGRAM = "tests.vm.bridged_daemon"
 ADDRESSES = ("guest_address", "guest_address6")
-SERVE = """perl -MIO::Socket::IP -e '
-$listener = IO::Socket::IP->new(LocalHost => "::", LocalPort => 7000, Listen => 5) or die;
+SERVE = """perl -MSocket=:all -e '
+socket($listener, AF_INET6, SOCK_STREAM, 0) or die;
+bind($listener, pack_sockaddr_in6(7000, IN6ADDR_ANY)) or die;
+listen($listener, 5) or die;
 exit if fork;
-$client = $listener->accept;
-print $client "heard " . $client->peerhost;
+($port, $address) = unpack_sockaddr_in6(accept($client, $listener));
+syswrite $client, "heard " . inet_ntop(AF_INET6, $address);
 ' </dev/null >/dev/null 2>&1
 """
 PATIENCE = "RES_OPTIONS=timeout:30 attempts:5"
 """For answers to queries (resolv.conf(5))."""
 SAY = """
 PLACE: for $place (@ARGV) {
-    until ($server = IO::Socket::IP->new(PeerHost => $place, PeerPort => 7000)) {
-        $!{EHOSTUNREACH} or print("$!\\n"), next PLACE; # or a neighbour is slow to answer
+    ($error, $found) = getaddrinfo($place, 7000, {socktype => SOCK_STREAM});
+    until (socket($server, $$found{family}, SOCK_STREAM, 0) and connect($server, $$found{addr})) {
+        $!{EHOSTUNREACH} or print("$error$!\\n"), next PLACE; # or a neighbour is slow to answer
     }
     print <$server>, "\\n";
 }
@@ -41,16 +44,15 @@ def test_a_vm_and_its_forks_reach_each_other_by_name_at_addresses_of_their_own(
     socket = str(own.layout.state / "helper")
     with own.special_daemon(socket, program=PROGRAM):
         with Client(own.layout) as client:
-            client.call("vm.create", request | {"network": "bridge"})
+            client.call("vm.create", request | {"network": "bridge", "template": False})
+        own.exec("one", "sh", "-c", SERVE, status=0)  # so the forks have a server too
         forks = own.do("vm", "fork", "one", "-n", "2", "-q").text.split()
         one, first, second = vms = [own.vm(name) for name in ("one", *forks)]
         assert len({vm[kind] for vm in vms for kind in ADDRESSES}) == 6
-        for fork in (first, second):
-            own.exec(fork["name"], "sh", "-c", SERVE, status=0)
         found = run(own, "getent", "ahostsv6", f"{second['name']}.vm")
         assert found[0].split()[0] == second["guest_address6"]
         places = (f"{first['name']}.vm", second["guest_address6"], *HOST)
-        by_name, by_address, *by_host = run(own, "perl", "-MIO::Socket::IP", "-e", SAY, *places)
+        by_name, by_address, *by_host = run(own, "perl", "-MSocket=:all", "-e", SAY, *places)
         heard = f"heard {one['guest_address6']}"
         assert by_name in (heard, f"heard ::ffff:{one['guest_address']}")
         assert by_address == heard

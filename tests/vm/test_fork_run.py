@@ -136,7 +136,7 @@ def test_without_a_repository_nothing_is_kept(banger: Installation) -> None:
 
 def test_without_rm_they_run_on(banger: Installation, project: Path) -> None:
     """H4: one line says so, it is true, and its command deletes them all."""
-    words = ("vm", "run", "--name", "stay", "--fork", "2", project)
+    words = (*RUN, "--name", "stay", "--fork", "2", project)
     ended = banger.run(*words, "--", "true", status=0)
     [line] = [line for line in ended.err.splitlines() if "delete them: " in line]
     assert line == "3 VMs are left, 3 running; delete them: banger vm delete stay stay-1 stay-2"

@@ -15,6 +15,7 @@ import pytest
 
 from banger.host.identity import ProcessIdentity, identify
 from tests.support.installations import Installation, finish, wait_for
+from tests.support.sampling import choose_size
 from tests.support.vms import EACH_DRIVER, TINY
 
 IDLE = ("vm", "create", *TINY, "--network", "none", "--no-start", "--name")
@@ -110,7 +111,7 @@ def test_what_a_guest_is_told(banger: Installation, system: str) -> None:
 
 def test_two_commands_start_one_daemon(own: Installation) -> None:
     """B7: however many ask at once."""
-    for _ in range(5):
+    for _ in range(choose_size(2, 5)):
         asking = [own.start("gc", "--dry-run", "--json") for _ in range(4)]
         assert [json.loads(finish(process, status=0).out) for process in asking] == [[]] * 4
         log = own.layout.daemon_log.read_text()

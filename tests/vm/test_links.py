@@ -3,84 +3,67 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import websockets.sync.client
 
 from banger.names.server import plan_ports
-from tests.support.installations import Installation, finish, wait_for
+from tests.support.browsers import find_browser, open_page
+from tests.support.installations import Installation, wait_for
 from tests.support.loopbacks import free_front_port
-from tests.support.vms import TINY
+from tests.support.vms import TINY, building
 from tests.vm.test_ports import serve
 
 FRONT_PORT = "BANGER_NAMES_HTTP_PORT"
 SOCKS_PORT = "BANGER_NAMES_SOCKS_PORT"
 DNS_PORT = "BANGER_NAMES_DNS_PORT"
 
-WEB = """
-import socket, sys, time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+SITE = Path(__file__).with_name("site_server.py")
+PROGRAM = find_browser()
+ASK = """(async () => {
+    const page = await (await fetch('/')).text();
+    const said = await new Promise((answer, fail) => {
+        const socket = new WebSocket(location.href.replace('http', 'ws'));
+        socket.onopen = () => socket.send('by websocket');
+        socket.onmessage = event => answer(event.data);
+        socket.onerror = fail;
+    });
+    return [isSecureContext, page, said];
+})()"""
+KEEP = "document.cookie = 'mine=yes'; localStorage.mine = 'yes'"
+KEPT = "[document.cookie, localStorage.mine || '']"
 
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        for number in range(3 if self.path == "/events" else 1):
-            self.wfile.write(b"data: %d %b\\n\\n" % (number, socket.gethostname().encode()))
-            self.wfile.flush()
-            if self.path == "/events" and not self.rfile.readline():
-                return  # the client's word, which the next event waits for
 
-ThreadingHTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
-"""
-ECHO = """
-import websockets.sync.server
-
-def echo(client):
-    for message in client:
-        client.send(message)
-
-websockets.sync.server.serve(echo, "127.0.0.1", 8765).serve_forever()
-"""
-H2C = """
-import asyncio, h2.config, h2.connection, h2.events
-
-async def serve(reader, writer):
-    http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-    http.initiate_connection()
-    writer.write(http.data_to_send())
-    while data := await reader.read(65536):
-        for event in http.receive_data(data):
-            if isinstance(event, h2.events.RequestReceived):
-                http.send_headers(event.stream_id, [(":status", "200")])
-                http.send_data(event.stream_id, b"by HTTP/2", end_stream=True)
-        writer.write(http.data_to_send())
-
-async def main():
-    server = await asyncio.start_server(serve, "::1", 8080)
-    await server.serve_forever()
-
-asyncio.run(main())
-"""
+def choose_ports(banger: Installation) -> Installation:
+    """Give an installation a front, a proxy and a DNS server of its own."""
+    chosen: list[int] = []
+    for variable in (FRONT_PORT, SOCKS_PORT, DNS_PORT):
+        chosen.append(free_front_port(*chosen))
+        banger.environ[variable] = str(chosen[-1])
+    return banger
 
 
 @pytest.fixture
 def linked(own: Installation) -> Installation:
-    """An installation with a front, a proxy and a DNS server of its own."""
-    chosen: list[int] = []
-    for variable in (FRONT_PORT, SOCKS_PORT, DNS_PORT):
-        chosen.append(free_front_port(*chosen))
-        own.environ[variable] = str(chosen[-1])
-    return own
+    return choose_ports(own)
+
+
+@pytest.fixture(scope="module")
+def site(own_of_module: Installation) -> Installation:
+    """An installation whose VM `otter` has a server of every kind."""
+    banger = choose_ports(own_of_module)
+    with building(banger):
+        banger.do("vm", "create", "--name", "otter")
+    assert banger.vm("otter")["link"] is None  # of its sshd there is none
+    assert {each["link"] for each in banger.ports("otter")} == {None}
+    banger.do("vm", "exec", "-d", "otter", "--", "python3", "-c", SITE.read_text())
+    return banger
 
 
 def fetch(*args: str) -> str:
@@ -88,78 +71,66 @@ def fetch(*args: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=150, check=True).stdout
 
 
-@contextmanager
-def python_server(banger: Installation, vm: str, program: str) -> Iterator[None]:
-    """A server in a guest, with the libraries that were copied there."""
-    command = ("env", "PYTHONPATH=/root/lib", "python3", "-c", program)
-    server = banger.start("vm", "exec", "-t", vm, "--", *command)
-    try:
-        yield
-    finally:
-        server.terminate()
-        finish(server)
-
-
 def link_of(banger: Installation, vm: str, port: int) -> str:
     """Return the link to a port once something listens there."""
 
     def find() -> str | None:
-        return next((p["link"] for p in banger.json("vm", "ports", vm) if p["port"] == port), None)
+        return next((p["link"] for p in banger.ports(vm) if p["port"] == port), None)
 
     wait_for(find, f"a link to port {port}")
     return str(find())
 
 
-def copy_library(banger: Installation, vm: str, name: str) -> None:
-    """Put a library of the tests' into a guest: Python's part of it."""
-    spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.origin is not None
-    banger.do("vm", "cp", str(Path(spec.origin).parent), f"{vm}:/root/lib/{name}")
-
-
-def test_links_lead_to_servers_of_every_kind(linked: Installation) -> None:
+def test_links_lead_to_servers_of_every_kind(site: Installation) -> None:
     """I1, H7: a page, a stream of events, WebSocket, HTTP/2; `vm list` and `vm ports` say so."""
-    front = linked.environ[FRONT_PORT]
-    linked.do("vm", "create", "--name", "otter")
-    linked.do("vm", "exec", "otter", "--", "mkdir", "-p", "/root/lib")
-    for name in ("websockets", "h2", "hpack", "hyperframe"):
-        copy_library(linked, "otter", name)
-    assert linked.vm("otter")["link"] is None  # of its sshd there is none
-    assert {each["link"] for each in linked.json("vm", "ports", "otter")} == {None}
+    front = site.environ[FRONT_PORT]
+    link = link_of(site, "otter", 8000)
+    assert link == f"http://8000-otter.localhost:{front}/"
+    assert fetch(link) == f"otter at 8000-otter.localhost:{front}"
+    short = site.vm("otter")["link"]
+    assert short == f"http://otter.localhost:{front}/"
+    assert fetch("-6", short) == f"otter at otter.localhost:{front}"
+    assert short in site.do("vm", "list").text
+    assert link in site.do("vm", "ports", "otter").text
+    with closing(socket.create_connection(("127.0.0.1", int(front)), timeout=120)) as sock:
+        head = "GET /events HTTP/1.1\r\nHost: otter.localhost\r\nContent-Length: 3\r\n\r\n"
+        sock.sendall(head.encode())
+        said = sock.makefile("rb")
+        for number in range(3):
+            while (line := said.readline()) != b"data: %d otter\n" % number:
+                assert line, "the server has hung up"
+            sock.sendall(b"\n")
+    with (
+        socket.create_connection(("127.0.0.1", int(front)), timeout=120) as sock,
+        websockets.sync.client.connect(
+            link.replace("http", "ws"), sock=sock, open_timeout=120
+        ) as client,
+    ):
+        sent = os.urandom(100_000)
+        client.send(sent)
+        assert client.recv(timeout=120) == sent
+    assert fetch("--http2-prior-knowledge", link_of(site, "otter", 8080)) == "by HTTP/2"
 
-    with python_server(linked, "otter", WEB):
-        link = link_of(linked, "otter", 8000)
-        assert link == f"http://8000-otter.localhost:{front}/"
-        assert fetch(link) == "data: 0 otter\n\n"
-        short = linked.vm("otter")["link"]
-        assert short == f"http://otter.localhost:{front}/"
-        assert fetch("-6", short) == "data: 0 otter\n\n"
-        assert short in linked.do("vm", "list").text
-        assert link in linked.do("vm", "ports", "otter").text
-        with closing(socket.create_connection(("127.0.0.1", int(front)), timeout=120)) as sock:
-            head = "GET /events HTTP/1.1\r\nHost: otter.localhost\r\nContent-Length: 3\r\n\r\n"
-            sock.sendall(head.encode())
-            said = sock.makefile("rb")
-            for number in range(3):
-                while (line := said.readline()) != b"data: %d otter\n" % number:
-                    assert line, "the server has hung up"
-                sock.sendall(b"\n")
 
-    with python_server(linked, "otter", ECHO):
-        link = link_of(linked, "otter", 8765)
-        with (
-            socket.create_connection(("127.0.0.1", int(front)), timeout=120) as sock,
-            websockets.sync.client.connect(
-                link.replace("http", "ws"), sock=sock, open_timeout=120
-            ) as client,
-        ):
-            sent = os.urandom(100_000)
-            client.send(sent)
-            assert client.recv(timeout=120) == sent
-
-    with python_server(linked, "otter", H2C):
-        link = link_of(linked, "otter", 8080)
-        assert fetch("--http2-prior-knowledge", link) == "by HTTP/2"
+@pytest.mark.skipif(PROGRAM is None, reason="no browser is installed")
+def test_a_browser_follows_links(site: Installation, tmp_path: Path) -> None:
+    """I1, E4: a secure context; each port of each VM is a site of its own, with its own cookies."""
+    assert PROGRAM is not None
+    site.do("vm", "create", "--name", "heron", *TINY)
+    serve(site, "heron", "127.0.0.1", 8000, says=HELLO)
+    first, *others = (
+        link_of(site, vm, port) for vm, port in (("otter", 8000), ("otter", 8001), ("heron", 8000))
+    )
+    with open_page(PROGRAM, tmp_path) as page:
+        page.visit(first)
+        host = first.removeprefix("http://").rstrip("/")
+        assert page.run(ASK) == [True, f"otter at {host}", "by websocket"]
+        page.run(KEEP)
+        for other in others:
+            page.visit(other)
+            assert page.run(KEPT) == ["", ""]
+        page.visit(first)
+        assert page.run(KEPT) == ["mine=yes", "yes"]
 
 
 def ask(banger: Installation, name: str) -> tuple[int, str]:
@@ -229,7 +200,7 @@ def test_a_front_whose_port_is_taken_has_another(linked: Installation) -> None:
     with socket.create_server(("127.0.0.1", front)):
         linked.do("vm", "create", "--name", "one", *TINY)
         serve(linked, "one", "0.0.0.0", 8000, says=HELLO)
-        wait_for(lambda: linked.json("vm", "ports", "one"), "the server")
+        wait_for(lambda: linked.ports("one"), "the server")
         told = linked.do("vm", "ports", "one")
         assert told.err == ""
         (port,) = json.loads(linked.do("vm", "ports", "one", "--json").out)

@@ -18,6 +18,9 @@ from tests.support.installations import DEADLINE_S, Installation, kill_and_wait,
 from tests.support.namespaces import small_filesystem
 from tests.support.vms import TINY, take_tiny_template
 
+ON_THE_STAND_IN = pytest.mark.parametrize("own", ["firecracker"], indirect=True)
+"""For what does not depend on the driver: its guests boot at once."""
+
 
 def test_no_space_for_a_vm(own: Installation) -> None:
     """A10, H6: the error says which file system is full; nothing half-made stays."""
@@ -49,6 +52,7 @@ def test_a_guest_that_fills_the_host(own: Installation) -> None:
     assert own.json("gc", "--dry-run") == []
 
 
+@ON_THE_STAND_IN
 @pytest.mark.parametrize("verb", ["stop", "kill"])
 def test_ending_a_vm_on_a_full_host(own: Installation, verb: str) -> None:
     """A10, A1: a VM can be ended without room for a journal, and the answer says what is so."""
@@ -76,6 +80,7 @@ def test_ending_a_vm_on_a_full_host(own: Installation, verb: str) -> None:
     assert own.vm_processes() == []
 
 
+@ON_THE_STAND_IN
 def test_a_vm_that_ends_by_itself_on_a_full_host(own: Installation) -> None:
     """A10: it is not said to run, and is started again when there is room."""
     small = small_filesystem(own.layout.state.parent, "40m")
@@ -111,6 +116,7 @@ banger vm delete one
 """
 
 
+@ON_THE_STAND_IN
 def test_a_daemon_that_dies_on_a_full_host(own: Installation) -> None:
     """A10, B5: the next daemon finds a record that says `running`, no such VMM, and no room."""
     # One script: with the last process in it the small file system is gone.

@@ -40,6 +40,7 @@ def test_work_in_a_vm_by_the_page(linked: Installation, tmp_path: Path) -> None:
     project = repositories.init(tmp_path / "project")
     repositories.write(project, "answer", b"41\n")
     repositories.commit(project)
+    linked.environ["BANGER_TEMPLATE_ENABLED"] = "off"  # it would serve this VM alone
     front = linked.start("ui", "--no-browser", "--listen", "127.0.0.1:0")
     assert front.stdout is not None
     try:
@@ -48,7 +49,8 @@ def test_work_in_a_vm_by_the_page(linked: Installation, tmp_path: Path) -> None:
             page.visit(front.stdout.readline().decode().strip())
             go(page, "create")
             page.wait("document.querySelector('[name=repository]')")
-            fill(page, name="heron", image=TINY_IMAGE, repository=str(project), memory_mib="256")
+            fill(page, name="heron", image=TINY_IMAGE, repository=str(project))
+            fill(page, memory_mib="256", vcpu="1")
             click(page, "Create")
             page.wait("/^#.vm.[0-9a-f]+$/.test(location.hash)")
             vm = linked.vm("heron")["id"]

@@ -25,6 +25,12 @@ PORT = free_port()
 """Of the database, which nobody on this host may have on all addresses."""
 LINES = 20_000
 WHERE = "/srv/postgres"
+DATABASE = "template1"
+DROP_OTHERS = b"""update pg_database set datistemplate = false;
+drop database template0;
+drop database postgres;
+"""
+"""A third of the files is copied then."""
 
 pytestmark = pytest.mark.skipif(
     not FOUND or platform.freedesktop_os_release().get("VERSION_CODENAME") != RELEASE,
@@ -36,11 +42,8 @@ def gather(folder: Path) -> Path:
     """Put the host's server, what it is linked with, and an empty database into a directory."""
     server = FOUND[-1]
     version = server.parent.parent
-    shutil.copytree(
-        Path("/usr/share/postgresql", version.name),
-        folder / "usr/share/postgresql" / version.name,
-        ignore=shutil.ignore_patterns("man"),
-    )
+    zones = Path("usr/share/postgresql", version.name, "timezonesets")
+    shutil.copytree("/" / zones, folder / zones)
     inside = folder / version.relative_to("/")
     for part in ("bin", "lib"):
         (inside / part).mkdir(parents=True)
@@ -56,6 +59,8 @@ def gather(folder: Path) -> Path:
     initdb = [version / "bin/initdb", "-N", "-A", "trust", "-U", "postgres", "--locale=C"]
     more = ["--wal-segsize=1", "-D", str(folder / "data")]
     subprocess.run([*initdb, *more], capture_output=True, check=True)
+    single = [server, "--single", "-F", "-D", folder / "data", DATABASE]
+    subprocess.run(single, input=DROP_OTHERS, capture_output=True, check=True)
     return folder
 
 
@@ -84,7 +89,7 @@ def run_psql(address: str, *commands: str, stdin: str = "") -> subprocess.Comple
     """Run commands to their end."""
     words = [word for command in commands for word in ("-c", command)]
     options = ("-qAtX", "-v", "ON_ERROR_STOP=1")
-    place = ("-h", address, "-p", str(PORT), "-U", "postgres")
+    place = ("-h", address, "-p", str(PORT), "-U", "postgres", DATABASE)
     return subprocess.run(
         ["psql", *options, *place, *words],
         input=stdin,

@@ -18,6 +18,7 @@ from tests.support.agent import find_or_build_agent
 from tests.support.firecracker.program import write_program
 from tests.support.installations import Installation
 from tests.support.loopbacks import free_front_port
+from tests.support.stand_in import folder_of
 from tests.support.stand_in_worlds import HAS_TAPS
 from tests.support.vms import TINY, own_kernels
 from tests.vm.test_released import WANTED, Released
@@ -43,7 +44,7 @@ class Upgrade:
         for template in banger.layout.templates.iterdir():
             shutil.rmtree(template)
         self.banger, self.old = banger, Released(banger, folder / "tree", release)
-        self._agent = banger.layout.state / "stand-in/agent-of-now"
+        self._agent = folder_of(banger.layout) / "agent-of-now"
         write_program(self._agent.parent, agent=self._agent, version="1.12.1")
         (agent,) = (folder / "tree/src/banger/guest/agent").glob("*/banger-agent")
         self._give(agent)

@@ -15,6 +15,7 @@ from banger.errors import BootFailed, VmmFailed
 from tests.support.firecracker.program import INSTEAD
 from tests.support.firecracker.wire import render_answer
 from tests.support.installations import Installation
+from tests.support.stand_in import folder_of
 from tests.support.vms import TINY
 from tests.support.worlds import SHAPE
 
@@ -38,11 +39,11 @@ def test_whatever_it_answers_a_verb_fails_and_leaves_nothing(own: Installation) 
             ("snapshot.create", {"ref": "one", "name": "first"}),
         )
         for said in SPOILT:
-            (own.layout.state / "stand-in" / INSTEAD).write_bytes(said)
+            (folder_of(own.layout) / INSTEAD).write_bytes(said)
             for method, params in verbs:
                 with pytest.raises((BootFailed, VmmFailed)):
                     client.call(method, params)
-            (own.layout.state / "stand-in" / INSTEAD).unlink()
+            (folder_of(own.layout) / INSTEAD).unlink()
             assert own.vm_processes() == processes
             assert own.json("gc", "--dry-run") == []
             for name in ("two", "three"):

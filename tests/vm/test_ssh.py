@@ -11,11 +11,13 @@ import pytest
 
 from tests.support.installations import Installation, kill_and_wait, read_line, wait_for
 from tests.support.leaks import find_processes
+from tests.support.sampling import choose_size
 from tests.support.ssh import SshClient, exchange, free_port, wait_listening
 from tests.support.vms import TINY
 from tests.vm.test_exec_tty import terminal
 from tests.vm.test_ports import ports_of
 
+SESSIONS = choose_size(20, 50)
 ECHO = """python3 -c '
 import socket
 server = socket.create_server(("127.0.0.1", 8201))
@@ -126,14 +128,14 @@ def test_local_forwards_reach_the_guest(client: SshClient, system: str) -> None:
 
 
 def test_many_sessions_of_many_connections_and_of_one(client: SshClient, system: str) -> None:
-    """Fifty at once; over one connection (ControlMaster) as well."""
+    """As many at once, also over one connection (ControlMaster)."""
     host, control = f"{system}.vm", f"ControlPath={client.folder / 'c'}"
-    many = [client.start("ssh", host, f"sleep 1; echo {n}") for n in range(50)]
-    assert [client.finish(each)[1] for each in many] == [b"%d\n" % n for n in range(50)]
+    many = [client.start("ssh", host, f"sleep 1; echo {n}") for n in range(SESSIONS)]
+    assert [client.finish(each)[1] for each in many] == [b"%d\n" % n for n in range(SESSIONS)]
     with client.forwarding("-M", "-o", control, host) as master:
         wait_listening(str(client.folder / "c"))
-        shared = [client.start("ssh", "-o", control, host, f"echo {n}") for n in range(50)]
-        assert [client.finish(each)[1] for each in shared] == [b"%d\n" % n for n in range(50)]
+        shared = [client.start("ssh", "-o", control, host, f"echo {n}") for n in range(SESSIONS)]
+        assert [client.finish(each)[1] for each in shared] == [b"%d\n" % n for n in range(SESSIONS)]
         assert master.poll() is None
 
 

@@ -17,6 +17,7 @@ from banger.guest.codec import STREAMS_LEAST
 from tests.support.agent import build_agent_of_version_1, find_or_build_agent
 from tests.support.firecracker.program import write_program
 from tests.support.installations import Installation, finish, read_line
+from tests.support.stand_in import folder_of
 from tests.support.vms import TINY, own_kernels
 
 
@@ -103,7 +104,7 @@ SINCE = {"console_log", "fingerprint"}
 @pytest.mark.parametrize("own", ["firecracker"], indirect=True)
 def test_a_firecracker_of_an_older_banger_goes_on(own: Installation, older_agent: Path) -> None:
     """B11, D5: the same process; it is paused and saved, after a restart also forked."""
-    folder = own.layout.state / "stand-in"
+    folder = folder_of(own.layout)
     write_program(folder, agent=older_agent, version="1.12.1")
     own.do("vm", "create", "--name", "one", *TINY)
     check_that_commands_wait(own, "one")
@@ -130,7 +131,7 @@ def test_a_firecracker_of_an_older_banger_goes_on(own: Installation, older_agent
 @pytest.mark.parametrize("own", ["firecracker"], indirect=True)
 def test_vms_outlive_the_program_of_their_vmm(own: Installation) -> None:
     """B5, B11: what needs the program says so and ends no VM; all else works."""
-    program = own.layout.state / "stand-in/firecracker"
+    program = folder_of(own.layout) / "firecracker"
     for name in ("one", "two", "three"):
         own.do("vm", "create", "--name", name, *TINY)
     own.do("vm", "snapshot", "create", "two", "early")

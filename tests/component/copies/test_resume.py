@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,20 +20,14 @@ SIZE = choose_size(512, 1024) * MIB
 PART = ".big.banger-part"
 
 
-def make_big(path: Path) -> str:
-    """A big file of which no mebibyte is like another; most of it is holes. Its digest."""
+def make_big(path: Path) -> None:
+    """A big file of which no mebibyte is like another; most of it is holes."""
     with open(path, "wb") as file:
         file.truncate(SIZE)
         for number in range(SIZE // MIB):
             os.pwrite(file.fileno(), b"%08d" % number, number * MIB)
     os.utime(path, ns=(0, 1_234_567_890_123_456_789))
     path.chmod(0o640)
-    return digest(path)
-
-
-def digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def break_off(copies: Copies, source: str, target: str, part: Path, *, at: int) -> None:
@@ -49,7 +43,7 @@ def test_a_big_file_that_breaks_off_goes_on(copies: Copies, way: str) -> None:
     """A9: three times, by an interrupt and by a kill; what was there stays until the whole is."""
     begin, end = (copies.here, copies.there) if way == "in" else (copies.there, copies.here)
     source, target = ("big", "box:big") if way == "in" else ("box:big", "big")
-    whole = make_big(begin / "big")
+    make_big(begin / "big")
     (end / "big").write_text("old")
     for at in (1, 25 * MIB, 50 * MIB + 1):
         before = (end / PART).stat().st_size if at > 1 else 0
@@ -60,7 +54,7 @@ def test_a_big_file_that_breaks_off_goes_on(copies: Copies, way: str) -> None:
     done = copies.cp("--resume", source, target)
     offsets = re.findall(r"continues after the (\d+) bytes", done.stderr.decode())
     assert len(offsets) == 1 and int(offsets[0]) >= 50 * MIB
-    assert digest(end / "big") == whole
+    subprocess.run(["cmp", begin / "big", end / "big"], check=True)
     assert os.listdir(end) == ["big"]
     found, wanted = (end / "big").stat(), (begin / "big").stat()
     assert (found.st_mode, found.st_mtime_ns) == (wanted.st_mode, wanted.st_mtime_ns)
