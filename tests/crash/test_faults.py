@@ -33,7 +33,7 @@ from tests.support.vms import LONG_S, TIMEOUT_S, TINY_IMAGE, building
 ERRNOS = (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENOMEM, errno.EPERM)
 REFUSAL = re.compile(r"(?!internal-error|daemon-unreachable)[a-z-]+ \([1-9]\): .*\.", re.DOTALL)
 """A code, an exit code and a sentence; and not one that says that banger has a bug, or died."""
-SAMPLE, SAMPLE_OF_ONLY = 6, 2
+SAMPLE, SAMPLE_OF_ONLY = 4, 2
 ALL = os.environ.get("BANGER_TEST_FAULTS") == "all"
 pytestmark = pytest.mark.timeout(LONG_S if ALL else TIMEOUT_S)
 SHAPE = {

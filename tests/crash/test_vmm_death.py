@@ -79,12 +79,7 @@ def test_death_during_clone(world: World) -> None:
     """D3, B3: the VM boots instead, and says so; or it was ready, and has died since."""
     fell_back = 0
     for point in points_of(world, "clone"):
-        world.delete_others()
-        # Anew, so that earlier failures do not count; a template that has failed is gone.
-        world.stop_daemon()
-        world.open_daemon()
-        lend_templates(world.banger.layout)
-        world.call("template.build", **world.networked)
+        renew(world)
         killed = kill_at(world, point, "vm.create", **world.networked, name="one")
         assert killed.error is None or "did not become ready" in killed.error.message, killed
         if "booting instead" in killed.said:
@@ -92,9 +87,18 @@ def test_death_during_clone(world: World) -> None:
             assert f"booting instead: {ENDED}" in killed.said, killed
         require_fine(world, "one")
     assert fell_back
-    world.delete_others()
+    renew(world)
     world.call("vm.create", **world.networked, name="one")
     require_fine(world, "one")
+
+
+def renew(world: World) -> None:
+    """Have no VM, a template, and a daemon with which earlier failures do not count."""
+    world.delete_others()
+    world.stop_daemon()
+    world.open_daemon()
+    lend_templates(world.banger.layout)  # one that has failed is gone
+    world.call("template.build", **world.networked)
 
 
 @booting(turn=1)

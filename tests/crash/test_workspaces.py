@@ -32,7 +32,7 @@ from tests.support.repositories import commit, git, init, make_repository, statu
 from tests.support.sampling import NUMBER, choose
 from tests.support.worlds import World, open_world
 
-SAMPLE = 3
+SAMPLE = 2
 PLACE = "/root/project"
 BRANCH = "work/result"
 LOADER = '#!/bin/sh\nexec /opt/git/loader --library-path /opt/git /opt/git/git "$@"\n'
