@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from banger.layout import Layout
@@ -47,7 +48,12 @@ def keep_templates(layout: Layout) -> None:
 
 
 def is_in_memory(layout: Layout, key: str, needle: bytes) -> bool:
-    """Tell whether a template's memory has these bytes. Its holes are not read: most of it."""
+    """Tell whether a template's memory has these bytes."""
+    return any(needle in data for _, data in read_memory(layout, key))
+
+
+def read_memory(layout: Layout, key: str) -> Iterator[tuple[int, bytes]]:
+    """Yield a template's memory by place. Its holes are not read: most of it."""
     with open(layout.template_dir(key) / MEMORY, "rb") as file:
         end = 0
         while True:
@@ -55,12 +61,11 @@ def is_in_memory(layout: Layout, key: str, needle: bytes) -> bool:
                 begin = os.lseek(file.fileno(), end, os.SEEK_DATA)
             except OSError as error:
                 if error.errno == errno.ENXIO:
-                    return False
+                    return
                 raise
             end = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
             # Not mapped: an error of reading is a failed test then, not a dead worker.
-            if needle in os.pread(file.fileno(), end - begin, begin):
-                return True
+            yield begin, os.pread(file.fileno(), end - begin, begin)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -87,31 +87,56 @@ def test_a_read_only_workspace_stays_so_over_a_boot(
         banger.do("vm", "delete", name)
 
 
+SESSIONS = """\
+[sessions]
+web = 'pwd; echo $GREETING; exec sleep 7000'
+other = 'exit 3'
+"""
+
+
 def test_reuse_finds_the_vm_of_the_repository(banger: Installation, top: Path) -> None:
-    """H4: the newest that is not somebody else's `--rm`; stopped it is started; never deleted."""
-    repositories.write(top, "banger.toml", f"{FILE}reuse = true\n".encode())
+    """H4: the newest that is not somebody else's `--rm`; stopped it is started; never deleted.
+
+    Its sessions are started anew when it is started again.
+    """
+    repositories.write(top, "banger.toml", f"reuse = true\n{FILE}{SESSIONS}".encode())
     repositories.write(top, "sub/file", b"content\n")
     repositories.commit(top)
     banger.do("trust", top)
     before = {vm["id"] for vm in banger.vms()}
     try:
         made = banger.run("vm", "run", top, "--", "sh", "-c", "echo 1 > mark; hostname", status=0)
+        name = made.text
+        told = f"Sessions started: web other (banger vm session list {name})"
+        assert told in made.err
+        require_sessions(banger, name)
         again = banger.run("vm", "run", top / "sub", "--", "sh", "-c", "cat ../mark file; hostname")
-        assert (again.status, again.text.split()) == (0, ["1", "content", *made.text.split()])
-        assert f"Using {made.text}" in again.err
-        banger.do("vm", "stop", made.text)
+        assert (again.status, again.text.split()) == (0, ["1", "content", name])
+        assert f"Using {name}" in again.err and told not in again.err
+        banger.do("vm", "stop", name)
         planned = banger.run("vm", "run", "--dry-run", top, status=0)
-        assert f"reuse: {made.text} has this repository" in planned.err
-        assert banger.run("vm", "run", "-d", top, status=0).text == made.text
-        assert banger.state(made.text) == "running"
+        assert f"reuse: {name} has this repository" in planned.err
+        assert "session other: exit 3" in planned.err
+        assert banger.run("vm", "run", "-d", top, status=0).text == name
+        assert banger.state(name) == "running"
+        require_sessions(banger, name)
         other = banger.run("vm", "run", "--rm", top, "--", "cat", "mark")
         assert other.status == 1
         failed = banger.run("vm", "run", "--reuse", top, "--", "sh", "-c", "exit 3")
-        assert (failed.status, banger.state(made.text)) == (3, "running")
+        assert (failed.status, banger.state(name)) == (3, "running")
         named = banger.run("vm", "run", "--name", "anew", top, "--", "hostname", status=0)
         assert named.text == "anew"
     finally:
         banger.do("vm", "delete", *(v["id"] for v in banger.vms() if v["id"] not in before))
+
+
+def require_sessions(banger: Installation, vm: str) -> None:
+    """Check that both were started in the workspace, with the variables of the file."""
+    listed = banger.json("vm", "session", "list", vm)
+    assert {each["name"] for each in listed} == {"web", "other"}
+    shown = ["/root/project", "good day"]
+    wait_for(lambda: banger.do("vm", "logs", vm, "web").text.split("\n") == shown, "the output")
+    banger.run("vm", "wait", vm, "other", status=3)
 
 
 SMALL = (*TINY[2:], "--network", "none")
@@ -154,35 +179,6 @@ def test_a_command_of_a_devcontainer_that_fails(banger: Installation, top: Path)
     assert "ended with status 4" in ended.err and "| no luck" in ended.err
     assert ended.out == b"" and {vm["id"] for vm in banger.vms()} == before
     assert banger.run(*words, "--no-setup", top, "--", "echo", "on", status=0).text == "on"
-
-
-def test_sessions_are_started_in_the_workspace(banger: Installation, top: Path) -> None:
-    """With the variables of the file, before our command; anew when the VM is started again."""
-    sessions = "[sessions]\nweb = 'pwd; echo $GREETING; exec sleep 7000'\nother = 'exit 3'\n"
-    repositories.write(top, "banger.toml", f"reuse = true\n{FILE}{sessions}".encode())
-    banger.do("trust", top)
-    planned = banger.run("vm", "run", "--dry-run", top, status=0)
-    assert "session other: exit 3" in planned.err
-    words = ("vm", "run", "--name", "with-sessions", top, "--", "true")
-    try:
-        ended = banger.run(*words, status=0)
-        assert "Sessions started: web other (banger vm session list with-sessions)" in ended.err
-        for is_new in (True, False):
-            if not is_new:
-                banger.do("vm", "stop", "with-sessions")
-                banger.run(*words, status=0)
-            listed = banger.json("vm", "session", "list", "with-sessions")
-            assert {each["name"] for each in listed} == {"web", "other"}
-            wait_for(
-                lambda: (
-                    banger.do("vm", "logs", "with-sessions", "web").text.split("\n")
-                    == ["/root/project", "good day"]
-                ),
-                "the output",
-            )
-            banger.run("vm", "wait", "with-sessions", "other", status=3)
-    finally:
-        banger.run("vm", "delete", "with-sessions")
 
 
 def test_language_and_time_zone_of_the_host(banger: Installation) -> None:

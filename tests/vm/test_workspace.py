@@ -15,6 +15,7 @@ from tests.support import repositories
 from tests.support.installations import Ended, Installation, finish
 from tests.support.repositories import git, make_repository, snapshot, status, write
 from tests.support.sampling import choose_size
+from tests.support.vms import TINY
 
 STATUS = "git status --porcelain -z --untracked-files=all --no-renames"
 
@@ -23,7 +24,7 @@ STATUS = "git status --porcelain -z --untracked-files=all --no-renames"
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of files of every kind; copied by whoever changes it."""
     top = tmp_path_factory.mktemp("original") / "project"
-    make_repository(top, files=choose_size(300, 2000), total_mib=choose_size(1, 8))
+    make_repository(top, files=choose_size(120, 2000), total_mib=choose_size(1, 8))
     return top
 
 
@@ -31,7 +32,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository whose import takes long enough to be brought to a halt."""
     top = tmp_path_factory.mktemp("large") / "project"
-    make_repository(top, files=2000, total_mib=8)
+    make_repository(top, files=1000, total_mib=4)
     return top
 
 
@@ -346,8 +347,9 @@ def test_an_export_sees_whole_imports_only(
     """C1: an export that is asked for during a prepare waits for it, and for nothing less."""
     banger.do("vm", "workspace", "prepare", system, original)
     in_guest(banger, system, "echo changed >>empty")
-    preparing = banger.start("vm", "workspace", "prepare", system, large)
-    worker = stall_import(banger, system, place)
+    with stalled_import(banger, system, place) as stalled:
+        preparing = banger.start("vm", "workspace", "prepare", system, large)
+    (worker,) = stalled
     exporting = banger.start("vm", "workspace", "export", system)
     assert exporting.poll() is None
     banger.exec(system, "kill", "-CONT", worker, status=0)
@@ -358,10 +360,10 @@ def test_an_export_sees_whole_imports_only(
 @pytest.mark.parametrize("verb", ["stop", "delete"])
 def test_nothing_waits_behind_an_import(banger: Installation, large: Path, verb: str) -> None:
     """C1, H2: an import that has come to a halt for good holds up neither stop nor delete."""
-    name = banger.do("vm", "create").text
+    name = banger.do("vm", "create", *TINY).text
     try:
-        preparing = banger.start("vm", "workspace", "prepare", name, large)
-        stall_import(banger, name, "/root/project")
+        with stalled_import(banger, name, "/root/project"):
+            preparing = banger.start("vm", "workspace", "prepare", name, large)
         assert preparing.poll() is None
         banger.do("vm", verb, name)
         ended = finish(preparing)
@@ -372,16 +374,25 @@ def test_nothing_waits_behind_an_import(banger: Installation, large: Path, verb:
 
 
 STALL = r"""
-until [ -d "$1" ] && worker=$(pgrep -P $PPID -x "$(cat /proc/$PPID/comm)"); do sleep 0.1; done
-kill -STOP $worker; echo $worker
+read agent </proc/$PPID/comm
+while sleep 0.1; do
+    [ -d "$1" ] || continue
+    for worker in $(cat /proc/$PPID/task/$PPID/children); do
+        read name </proc/$worker/comm && [ "$name" = "$agent" ] || continue
+        kill -STOP $worker && echo $worker && exit
+    done
+done
 """
 """Stop the agent's process that unpacks below $1. Our own parent is the agent."""
 
 
-def stall_import(banger: Installation, vm: str, place: str) -> str:
-    """Bring the import that is under way to a halt; return what stands still."""
+@contextlib.contextmanager
+def stalled_import(banger: Installation, vm: str, place: str) -> Iterator[list[str]]:
+    """Bring the import that a block starts to a halt; say in the end what stands still."""
     folder, name = place.rsplit("/", 1)
     staging = f"{folder}/.{name}.banger-import"
-    worker = banger.exec(vm, "sh", "-c", STALL, "sh", staging, status=0).text
-    assert worker.isdecimal(), worker
-    return worker
+    stopping = banger.start("vm", "exec", "-w", "/", vm, "--", "sh", "-c", STALL, "sh", staging)
+    stopped: list[str] = []
+    yield stopped
+    stopped.append(finish(stopping, status=0).text)
+    assert stopped[0].isdecimal(), stopped
