@@ -83,6 +83,11 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def leave(self, script: str) -> None:
+        """Run a script that goes to another page, which may come before the script's end."""
+        with contextlib.suppress(Navigated):
+            self.run(script)
+
     def run_before(self, script: str) -> None:
         """Run a script in each page from now on, before its own."""
         self.call("Page.enable")

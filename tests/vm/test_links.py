@@ -60,7 +60,8 @@ def site(own_of_module: Installation) -> Installation:
     banger = choose_ports(own_of_module)
     with building(banger):
         banger.do("vm", "create", "--name", "otter")
-    assert banger.vm("otter")["link"] is None  # of its sshd there is none
+    wait_for(lambda: banger.ports("otter"), "its sshd")
+    assert banger.vm("otter")["link"] is None  # of sshd there is none
     assert {each["link"] for each in banger.ports("otter")} == {None}
     banger.do("vm", "exec", "-d", "otter", "--", "python3", "-c", SITE.read_text())
     return banger

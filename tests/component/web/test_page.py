@@ -207,7 +207,7 @@ def test_a_guest_on_another_port_does_not_get_a_login(page: Page, site: Site) ->
     """E6: it gets the cookie, but not the page's storage, with the other half, nor a Referer."""
     page.wait("localStorage['login-key']")
     with served_page() as (address, heads):
-        page.run(f"location = {address!r}; 0")
+        page.leave(f"location = {address!r}; 0")
         page.wait(f"location.href == {address!r} && document.readyState == 'complete'")
         assert page.run("localStorage.length") == 0
         cookie = heads[0]["cookie"]
@@ -275,7 +275,7 @@ def test_a_terminal_is_a_session_that_is_found_again(page: Page, vm: str) -> Non
     page.type("\x03echo mark$((6*7))\r")
     page.wait(f"/^mark42/m.test({SCREEN})")
     page.visit("about:blank")
-    page.run("history.back(); 0")
+    page.leave("history.back(); 0")
     page.wait(shown_to_the_end("mark42"))
     page.type("exit\r")
     page.wait("/ended with status 0/.test(document.body.innerText)")
@@ -373,7 +373,7 @@ def test_old_queries_are_not_answered_again(page: Page, vm: str) -> None:
     page.type("echo first\r")
     page.wait(f"/^first/m.test({SCREEN})")
     page.visit("about:blank")
-    page.run("history.back(); 0")
+    page.leave("history.back(); 0")
     page.wait(shown_to_the_end("first"))
     page.type("echo second\r")
     page.wait(f"/^second/m.test({SCREEN})")
