@@ -34,7 +34,7 @@ from tests.support.installations import (
 from tests.support.stand_in import open_installation
 from tests.support.vms import LONG_S, TIMEOUT_S, TINY, building, has_right_clock
 
-CYCLES = int(os.environ.get("BANGER_TEST_CYCLES", "4"))
+CYCLES = int(os.environ.get("BANGER_TEST_CYCLES", "3"))
 COUNTER = "while sleep 0.1; do echo >>/dev/shm/ticks; done"
 COUNT = "wc -l </dev/shm/ticks"
 
@@ -524,7 +524,7 @@ def test_the_jail_shows_only_its_own_memory(banger: Installation, base: str) -> 
 SUMS = "sha256sum /dev/shm/r /srv/r; cat /sys/class/net/eth0/address"
 
 
-@pytest.mark.timeout(LONG_S if CYCLES > 4 else TIMEOUT_S)
+@pytest.mark.timeout(LONG_S if CYCLES > 3 else TIMEOUT_S)
 def test_the_last_cycle_is_as_good_as_the_first(
     banger: Installation, base: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

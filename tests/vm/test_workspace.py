@@ -219,14 +219,15 @@ def test_a_stale_workspace_is_told_and_copied_again(
 
 def test_runs_of_other_copies(banger: Installation, original: Path, tmp_path: Path) -> None:
     """`vm run --full` and `--plain`, and what a dry run says of them."""
-    ran = banger.do("vm", "run", "--rm", "-q", "--full", original, "--", "cat", "vendor/sub/inside")
+    run = ("vm", "run", "--rm", "-q", *TINY)
+    ran = banger.do(*run, "--full", original, "--", "cat", "vendor/sub/inside")
     assert ran.out == b"in the submodule\n"
     top = tmp_path / "plain"
     write(top, "deep/file", b"x\n")
     plan = banger.do("vm", "run", "--dry-run", "--plain", top)
     assert plan.text.split() == ["deep/file"] and "plain directory" in plan.err
     words = ("sh", "-c", "pwd; cat deep/file; echo lost >deep/file")
-    ran = banger.do("vm", "run", "--rm", "-q", "--plain", top, "--", *words)
+    ran = banger.do(*run, "--plain", top, "--", *words)
     assert ran.out == b"/root/plain\nx\n"
     assert (top / "deep/file").read_bytes() == b"x\n"
     refused = banger.run("vm", "run", "--rm", top, "--", "true")
