@@ -59,6 +59,7 @@ def make_data_home(cache: Path) -> Path:
         (home / "banger" / kind).symlink_to(shared)
         _forget_unused(cache, kind)
     _forget_unused(cache, "native")
+    _forget_unused(cache, "packages")
     return home
 
 

@@ -1,7 +1,8 @@
 """Building a real image from the distribution's archive, as an ordinary user.
 
 The recipe is as small as a Debian gets. It is built once, with a copy of the tar that its root is
-made from, which is what the result is compared with.
+made from, which is what the result is compared with. In three runs of four what mmdebstrap gives
+is a kept one (`tests.support.packages`).
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ from banger.images.recipe import RecipeFile
 from banger.images.rootinode import RootInode, set_root_inode
 from banger.layout import Layout
 from banger.model.artifacts import Image
+from tests.support.packages import keep_packages
 from tests.support.sampling import choose
 
 pytestmark = pytest.mark.timeout(600)
+FRESH = True in choose((False, False, False, True), 1)
 
 # libcap2-bin makes ping's installation set a file capability instead of the setuid bit.
 TINY = Recipe(
@@ -105,6 +108,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     progress: list[tuple[str, int | None]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(programs), prepend=":")
+        keep_packages(patch, programs, of=TINY, source="src/banger/images", fresh=FRESH)
         image = asyncio.run(
             build_image(
                 layout,
@@ -150,12 +154,9 @@ def test_progress_has_stages_and_bytes(built: Built) -> None:
     assert moved[-1] > built.image.size_bytes / 2
 
 
-@pytest.mark.parametrize("again_from", choose(("tar", "tar", "tar", "packages"), 1))
-def test_the_same_recipe_gives_the_same_digest(
-    built: Built, tmp_path: Path, again_from: str
-) -> None:
+def test_the_same_recipe_gives_the_same_digest(built: Built, tmp_path: Path) -> None:
     """In every fourth run of two whole builds, the tar's programs included."""
-    if again_from == "packages":
+    if FRESH:
         assert build(make_layout(tmp_path), TINY).root_sha256 == built.image.root_sha256
         return
     root = tmp_path / "root"

@@ -1,7 +1,7 @@
 """Pulling a real kernel from the distribution's archive, as an ordinary user.
 
-One download for the module; every test works on a copy of what it gave. A second download takes
-7 s of CPU: in three runs of four, the tar of the first takes its place.
+One download for the module; every test works on a copy of what it gave. In three runs of four the
+package is a kept one (`tests.support.packages`).
 """
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ from banger.model.artifacts import Kernel
 from banger.vmm import table
 from banger.vmm.table import find_kernel_obstacle
 from banger.words import DRIVERS
+from tests.support.packages import keep_packages, replace_mmdebstrap
 from tests.support.sampling import choose
 
 pytestmark = pytest.mark.timeout(600)
 
 NAME = "debian-cloud"
+FRESH = True in choose((False, True, False, False), 1)
 
 
 class Puller:
@@ -91,43 +93,22 @@ class Puller:
         return list(self.layout.staging.iterdir()) if self.layout.staging.exists() else []
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the tar of the package is kept."""
-    return tmp_path_factory.mktemp("packages") / "kernel.tar"
+def keep_package(patch: pytest.MonkeyPatch, folder: Path, *, fresh: bool = FRESH) -> None:
+    keep_packages(patch, folder, of=NAME, source="src/banger/kernels", fresh=fresh)
 
 
 @pytest.fixture(scope="module")
-def downloaded(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Puller:
+def downloaded(tmp_path_factory: pytest.TempPathFactory) -> Puller:
     try:
         require_mmdebstrap()
     except HostNotReady as error:
         pytest.skip(str(error))
     puller = Puller(tmp_path_factory.mktemp("kernels"))
     with pytest.MonkeyPatch.context() as patch:
-        fetch = f'{shutil.which("mmdebstrap")} "$@"'
-        replace_mmdebstrap(patch, archive.parent, f"{fetch} | tee {archive}")
+        keep_package(patch, puller.layout.runtime)
         puller.pull()
     assert puller.downloaded
     return puller
-
-
-def replace_mmdebstrap(patch: pytest.MonkeyPatch, folder: Path, command: str) -> None:
-    """Have a shell's command in mmdebstrap's place."""
-    program = folder / "bin/mmdebstrap"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/bash\nset -o pipefail\n{command}\n")
-    program.chmod(0o755)
-    patch.setenv("PATH", str(program.parent), prepend=":")
-
-
-@pytest.fixture
-def again_from(
-    request: pytest.FixtureRequest, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where a second download is from: the tar of the first one, or the distribution's archive."""
-    if getattr(request, "param", "tar") == "tar":
-        replace_mmdebstrap(monkeypatch, tmp_path, f"cat {archive}")
 
 
 @pytest.fixture
@@ -206,9 +187,11 @@ def test_a_new_agent_needs_no_download_and_leaves_the_old_kernel(puller: Puller)
     assert puller.pull() == new
 
 
-@pytest.mark.usefixtures("again_from")
-def test_an_altered_part_is_not_carried_on(puller: Puller) -> None:
+def test_an_altered_part_is_not_carried_on(
+    puller: Puller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """F3."""
+    keep_package(monkeypatch, tmp_path, fresh=False)
     kernel = get_kernel(puller.layout, NAME)
     path = kernel_dir(puller.layout, kernel) / "modules/virtio.ko"
     content = path.read_bytes()
@@ -219,10 +202,11 @@ def test_an_altered_part_is_not_carried_on(puller: Puller) -> None:
     assert (kernel_dir(puller.layout, repaired) / "modules/virtio.ko").read_bytes() == content
 
 
-@pytest.mark.parametrize("again_from", choose(("tar", "packages", "tar", "tar"), 1), indirect=True)
-@pytest.mark.usefixtures("again_from")
-def test_force_repairs_what_is_damaged_under_the_same_digest(puller: Puller) -> None:
+def test_force_repairs_what_is_damaged_under_the_same_digest(
+    puller: Puller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """F3: the same package gives the same digest, so the damaged one must make way."""
+    keep_package(monkeypatch, tmp_path)
     kernel = get_kernel(puller.layout, NAME)
     path = kernel_dir(puller.layout, kernel) / kernel.vmlinux
     content = path.read_bytes()
