@@ -59,6 +59,15 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 @contextlib.contextmanager
+def memory_file(content: bytes) -> Iterator[int]:
+    """Open a file that is in memory alone, for a program that is given the descriptor."""
+    with os.fdopen(os.memfd_create("banger"), "w+b") as file:
+        file.write(content)
+        file.seek(0)
+        yield file.fileno()
+
+
+@contextlib.contextmanager
 def staged_dir(staging: Path, *, prefix: str) -> Iterator[Path]:
     """Create a private directory below `staging`; remove it on leaving unless published."""
     ensure_private_dir(staging)

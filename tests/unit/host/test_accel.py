@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,3 +64,9 @@ def test_the_verdict_on_this_host_is_what_qemu_does() -> None:
     runs = asyncio.run(DRIVER.find_proof_failure(SETTINGS, Accel.KVM)) is None
     assert runs or not verdict.usable
     assert verdict.reason
+
+
+def test_the_proof_makes_no_file_that_could_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B3."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    assert asyncio.run(DRIVER.find_proof_failure(SETTINGS, Accel.TCG)) is None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import DecodeError
@@ -15,15 +14,6 @@ from banger.host.bubblewrap import read_child_pid, with_info
 from banger.host.identity import ProcessIdentity, identify, spawn_identified
 from banger.network.egress.process import abandon, read_tail
 from banger.network.user.backend import died_early
-
-
-@contextlib.contextmanager
-def memory_file(content: bytes) -> Iterator[int]:
-    """Open a file that is in memory alone, for a jail to read."""
-    with os.fdopen(os.memfd_create("jail"), "w+b") as file:
-        file.write(content)
-        file.seek(0)
-        yield file.fileno()
 
 
 def spawn(argv: Sequence[str], inherited: tuple[int, ...], log_file: Path) -> ProcessIdentity:

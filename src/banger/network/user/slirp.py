@@ -24,7 +24,7 @@ from pathlib import Path
 
 from banger.errors import BangerError, HostNotReady, VmmFailed
 from banger.host import programs
-from banger.host.files import ensure_private_dir
+from banger.host.files import ensure_private_dir, memory_file
 from banger.host.identity import ProcessIdentity, is_alive
 from banger.network.egress.policy import NAMESERVER
 from banger.network.egress.process import abandon, read_tail
@@ -38,7 +38,7 @@ from banger.network.user.backend import (
     died_early,
     limit_connections,
 )
-from banger.network.user.jailed import memory_file, spawn, spawn_jailed
+from banger.network.user.jailed import spawn, spawn_jailed
 
 log = logging.getLogger(__name__)
 

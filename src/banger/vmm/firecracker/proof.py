@@ -1,19 +1,18 @@
 """The proof that Firecracker runs a guest here: it runs one of a few instructions to its end.
 
-Starts Firecracker for a moment with a guest in a temporary file. KVM back ends in software
-only make it fail on a model-specific register, or crawl.
+Starts Firecracker for a moment with a guest in a file in memory, so that nothing is left whoever
+dies. KVM back ends in software only make it fail on a model-specific register, or crawl.
 """
 
 from __future__ import annotations
 
 import struct
-import tempfile
-from pathlib import Path
 
 import msgspec
 
 from banger.errors import BangerError
 from banger.host import programs
+from banger.host.files import memory_file
 from banger.vmm.firecracker.shapes import BootSource, MachineConfiguration, VmConfiguration
 
 PROOF_DEADLINE_S = 20.0
@@ -25,13 +24,13 @@ LOAD_ADDRESS = 0x1000000
 
 async def find_failure(binary: str) -> str | None:
     """Run the proof's guest; return why it did not run to its end, or None."""
-    with tempfile.TemporaryDirectory(prefix="banger-kvm-") as directory:
-        guest, machine = Path(directory, "guest"), Path(directory, "machine.json")
-        guest.write_bytes(render_guest(SAID))
-        machine.write_bytes(msgspec.json.encode(_plan(guest)))
-        argv = [binary, "--no-api", "--config-file", str(machine), "--level", "Error"]
+    with (
+        memory_file(render_guest(SAID)) as guest,
+        memory_file(msgspec.json.encode(_plan(f"/proc/self/fd/{guest}"))) as machine,
+    ):
+        argv = [binary, "--no-api", "--config-file", f"/proc/self/fd/{machine}", "--level", "Error"]
         try:
-            ended = await programs.run(argv, deadline_s=PROOF_DEADLINE_S)
+            ended = await programs.run(argv, deadline_s=PROOF_DEADLINE_S, pass_fds=(guest, machine))
         except BangerError as error:
             return f"A test guest of a few instructions does not run: {error.message}"
     if SAID not in ended.stdout:
@@ -65,8 +64,8 @@ def _write_byte(byte: int) -> bytes:
     return bytes.fromhex("66baf803") + bytes((0xB0, byte)) + b"\xee"
 
 
-def _plan(guest: Path) -> VmConfiguration:
+def _plan(guest: str) -> VmConfiguration:
     return VmConfiguration(
         machine_config=MachineConfiguration(vcpu_count=1, mem_size_mib=MEMORY_MIB),
-        boot_source=BootSource(kernel_image_path=str(guest)),
+        boot_source=BootSource(kernel_image_path=guest),
     )

@@ -1,17 +1,16 @@
 """The proof that QEMU runs a guest here, on KVM or emulated: it runs one of ten bytes to its end.
 
 Software-only KVM back ends make QEMU abort on a model-specific register, or crawl. Starts QEMU
-for a moment with a guest in a temporary file.
+for a moment with a guest in a file in memory, so that nothing is left whoever dies.
 """
 
 from __future__ import annotations
 
 import struct
-import tempfile
-from pathlib import Path
 
 from banger.errors import BangerError
 from banger.host import programs
+from banger.host.files import memory_file
 from banger.model.vm import Accel
 
 PROOF_DEADLINE_S = 10.0
@@ -32,12 +31,12 @@ _XEN_ELFNOTE_PHYS32_ENTRY = 18
 
 async def find_failure(qemu_binary: str, accel: Accel) -> str | None:
     """Run the proof's guest; return why it did not run to its end, or None."""
-    with tempfile.TemporaryDirectory(prefix="banger-kvm-") as directory:
-        guest = Path(directory, "guest")
-        guest.write_bytes(render_pvh_guest(PROOF_CODE))
-        argv = _proof_argv(qemu_binary, guest, accel)
+    with memory_file(render_pvh_guest(PROOF_CODE)) as guest:
+        argv = _proof_argv(qemu_binary, f"/proc/self/fd/{guest}", accel)
         try:
-            await programs.run(argv, deadline_s=PROOF_DEADLINE_S, ok=(PROOF_STATUS,))
+            await programs.run(
+                argv, deadline_s=PROOF_DEADLINE_S, pass_fds=(guest,), ok=(PROOF_STATUS,)
+            )
         except BangerError as error:
             return f"A test guest of a few instructions does not run with {accel}: {error.message}"
     return None
@@ -55,7 +54,7 @@ def render_pvh_guest(code: bytes) -> bytes:
     return header + load + notes + note + code
 
 
-def _proof_argv(qemu_binary: str, guest: Path, accel: Accel) -> list[str]:
+def _proof_argv(qemu_binary: str, guest: str, accel: Accel) -> list[str]:
     return [
         qemu_binary,
         "-nodefaults",
@@ -66,5 +65,5 @@ def _proof_argv(qemu_binary: str, guest: Path, accel: Accel) -> list[str]:
         *("-cpu", "host" if accel is Accel.KVM else "max"),
         *("-m", "64M"),
         *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
-        *("-kernel", str(guest)),
+        *("-kernel", guest),
     ]

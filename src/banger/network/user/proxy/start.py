@@ -14,12 +14,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from banger.host import programs
+from banger.host.files import memory_file
 from banger.host.identity import ProcessIdentity, is_alive
 from banger.network.egress.control import PROXY_DEADLINE_S, control_socket
 from banger.network.egress.process import abandon
 from banger.network.user.argv import plan_egress_proxy, plan_proxy_jail, plan_sockets
 from banger.network.user.backend import Backend, died_early
-from banger.network.user.jailed import memory_file, spawn_jailed
+from banger.network.user.jailed import spawn_jailed
 from banger.network.user.proxy.view import PACKAGES, find_python, list_shown
 
 PROGRAM = Path(__file__).with_name("namespace.py")
