@@ -55,9 +55,9 @@ def place(banger: Installation, system: str) -> Iterator[str]:
     """A guest directory for one test's workspace."""
     path = "/root/project"
     yield path
-    # From elsewhere: a command's default directory is the workspace, which goes.
-    remove = f"rm -rf {path} /root/.project.banger-*"
-    banger.do("vm", "exec", "-w", "/", system, "--", "sh", "-c", remove)
+    # Commands of other modules, too, begin in what was the workspace.
+    renew = f"rm -rf {path} /root/.project.banger-* && mkdir {path}"
+    banger.do("vm", "exec", "-w", "/", system, "--", "sh", "-c", renew)
 
 
 def in_guest(banger: Installation, vm: str, script: str, **options: object) -> Ended:
@@ -368,7 +368,7 @@ def test_nothing_waits_behind_an_import(banger: Installation, large: Path, verb:
         assert preparing.poll() is None
         banger.do("vm", verb, name)
         ended = finish(preparing)
-        assert ended.status == 1 and "\nbanger: " in ended.err, ended
+        assert ended.status == 1 and "\nbanger: " in f"\n{ended.err}", ended
     finally:
         if verb == "stop":
             banger.do("vm", "delete", name)
