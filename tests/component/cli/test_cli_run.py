@@ -249,7 +249,7 @@ def test_ctrl_c_while_waiting(daemon: Environ) -> None:
     wait_until(lambda: "create cancelled" in read_events(daemon), "it is cancelled")
 
 
-LATE = ("stays", "races")
+LATE = ("completes", "races")
 """Names of VMs whose making is completed nevertheless: when it is cancelled, or just before."""
 
 

@@ -250,13 +250,13 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         call.operation.progress("boot", 0, 2)
         call.operation.note("spec", "1 vcpu | 512 MiB")
         try:
-            if params.name in ("hangs", "stays", "fails"):
+            if params.name in ("hangs", "completes", "fails"):
                 happened(params.name)
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
             if params.name == "fails":
                 raise BootFailed("The VM did not boot.") from None
-            if params.name != "stays":
+            if params.name != "completes":
                 await asyncio.sleep(0.2)  # what is to be undone takes its time
                 happened("create cancelled")
                 raise
