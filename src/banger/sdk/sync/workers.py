@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from threading import Event
 
 
 def run_workers(
@@ -14,6 +15,19 @@ def run_workers(
 
     Raises: what the first of them has raised, or what interrupts this thread.
     """
+    is_complete, is_decided = False, Event()
+
+    def begin() -> None:
+        # A thread whose start was interrupted is none of the pool's, which would not wait for it.
+        is_decided.wait()
+        if is_complete:
+            work()
+
     with ThreadPoolExecutor(max(number, 1)) as pool, within:
-        for ended in [pool.submit(work) for _ in range(number)]:
+        try:
+            workers = [pool.submit(begin) for _ in range(number)]
+            is_complete = True
+        finally:
+            is_decided.set()
+        for ended in workers:
             ended.result()
