@@ -32,8 +32,8 @@ TERM_DEADLINE_S = 3.0
 KILL_DEADLINE_S = 10.0
 RESEND_S = 0.1
 LOG_TAIL_BYTES = 2000
-SIGNALLED = 128
-"""Added to a signal's number in the exit status that a jail's monitor passes on."""
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""Exit statuses of a killed VMM, and of its jail's monitor. Others above 128 may be a VMM's own."""
 COMM_LENGTH = 15
 """Of a process's name, as the kernel has it."""
 
@@ -208,10 +208,9 @@ def describe_end(status: int | None, log: Path) -> str:
 def _describe_status(status: int | None) -> str:
     if status is None:
         return "has ended"
-    number = -status if status < 0 else status - SIGNALLED
-    if number == signal.SIGKILL:
+    if status in KILLED:
         return "was killed, by another process or by the kernel because memory ran out"
-    return f"was ended by signal {number}" if number > 0 else f"ended with status {status}"
+    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
 def read_log_tail(log: Path) -> str:

@@ -55,7 +55,7 @@ def main(words: Sequence[str]) -> int:
         print(f"Firecracker v{arguments.says}\n")
         return 0
     # asyncio does without TLS, whose import is a tenth of a start.
-    sys.modules["ssl"] = None  # type: ignore[assignment]
+    sys.modules["ssl"] = None  # type: ignore[assignment]  # makes its import fail
     from tests.support.firecracker.server import serve_machine
 
     return serve_machine(arguments)

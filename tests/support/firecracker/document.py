@@ -12,7 +12,7 @@ from tests.support.firecracker.description import Document
 SOURCE = Path(__file__).with_name("firecracker.yaml")
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # what there is
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen here
     """YAML 1.2's booleans: a log level `Off` is a word."""
 
 

@@ -15,13 +15,14 @@ from banger.vmm.process import describe_end
         (None, "has ended"),
         (1, "ended with status 1"),
         (-6, "was ended by signal 6"),
-        (134, "was ended by signal 6"),
+        (137, "was killed, by another process or by the kernel because memory ran out"),
+        (148, "ended with status 148"),
     ],
 )
 def test_the_status_and_the_last_line_are_told(
     tmp_path: Path, status: int | None, how: str
 ) -> None:
-    """H5: a jail's monitor passes a signal on as a status."""
+    """H5: a jail's monitor passes SIGKILL on as 137; 148 is Firecracker's own."""
     log = tmp_path / "vmm.log"
     assert describe_end(status, log) == f"{how}."
     log.write_text("started\nno memory\n\n")
