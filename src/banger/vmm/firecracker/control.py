@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import TypeVar
 
 from banger.errors import BangerError
 from banger.host.identity import send_signal
 from banger.vmm import process
 from banger.vmm.conversation import or_death
 from banger.vmm.driver import VmmHandle
-from banger.vmm.firecracker.client import ask
 from banger.vmm.firecracker.guestend import has_reset, wait_halted
 from banger.vmm.firecracker.requests import Activity, Request, describe_instance, set_activity
+
+R = TypeVar("R")
 
 FAULT = 1
 """Firecracker's exit status for a fault, and now and then for a guest's reset (seen: 1.12.1)."""
@@ -35,7 +37,7 @@ class FirecrackerControl:
         if not process.is_this(handle):
             return False
         try:
-            await ask(handle.control_socket, describe_instance(), deadline_s=deadline_s)
+            await _ask(handle, describe_instance(), deadline_s)
         except BangerError:
             return False
         return True
@@ -80,7 +82,13 @@ class FirecrackerControl:
 
 async def send(handle: VmmHandle, request: Request[None], deadline_s: float) -> None:
     """Send a request; return when it is carried out. Firecracker's death ends the wait at once."""
-    await or_death(handle, ask(handle.control_socket, request, deadline_s=deadline_s))
+    await or_death(handle, _ask(handle, request, deadline_s))
+
+
+async def _ask(handle: VmmHandle, request: Request[R], deadline_s: float) -> R:
+    from banger.vmm.firecracker.client import ask  # and h11, for those who run a Firecracker
+
+    return await ask(handle.control_socket, request, deadline_s=deadline_s)
 
 
 async def _correct(status: int | None, handle: VmmHandle) -> int | None:

@@ -8,10 +8,9 @@ from banger.host.attachments import AttachmentKind
 from banger.model.artifacts import KernelForm
 from banger.model.vm import Accel, VmSpec
 from banger.settings import Settings
-from banger.vmm.driver import Capability, DiskNames, Limits, Upgrade, VmmHandle
+from banger.vmm.driver import Capability, DiskNames, Driver, Limits, Upgrade, VmmHandle
 from banger.vmm.firecracker import vsock
 from banger.vmm.firecracker.control import FirecrackerControl
-from banger.vmm.firecracker.driver import FirecrackerDriver
 from banger.vmm.firecracker.limits import plan_limits
 from banger.vmm.firecracker.probe import probe_firecracker
 from banger.vmm.firecracker.proof import find_failure
@@ -46,8 +45,10 @@ class Firecracker:
         """Connect to the agent's port of the guest's vsock."""
         return await vsock.connect_agent(handle.agent_socket, deadline_s=deadline_s)
 
-    async def open(self, settings: Settings) -> FirecrackerDriver:
+    async def open(self, settings: Settings) -> Driver:
         """Return the driver of this host's Firecracker, which is asked for its version."""
+        from banger.vmm.firecracker.driver import FirecrackerDriver  # for those who run one
+
         return FirecrackerDriver(await probe_firecracker(settings.of(FirecrackerSettings).binary))
 
     async def find_proof_failure(self, settings: Settings, accel: Accel) -> str | None:
