@@ -198,7 +198,8 @@ def test_a_session_ends_with_its_front_or_its_daemon(own: Installation, short_di
             status, out, err = ssh.finish(session)
             assert status == 255 and b"never" not in out, err
             assert b"banger" in err or end is endings[0], err
-        assert own.exec("one", "sh", "-c", f"! kill -0 {pid}").status == 0
+        gone = ("sh", "-c", f"! kill -0 {pid}")
+        wait_for(lambda gone=gone: own.exec("one", *gone).status == 0, "the program to end")
         assert ssh.ssh("one.vm", "echo next") == b"next\n"
     own.do("vm", "stop", "one")
     own.stop_daemon()

@@ -7,7 +7,6 @@ Python version (golden files, `docs/cli.md`). Pure, except for reading the termi
 from __future__ import annotations
 
 import argparse
-import textwrap
 from collections.abc import Callable
 
 from banger.cli.app.usage import UsageError
@@ -146,6 +145,8 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """Return the help page."""
+        import textwrap
+
         positional = [action for action in self._actions if not action.option_strings]
         options = [action for action in self._actions if action.option_strings]
         parts = [f"usage: {self.format_short_usage()}\n", textwrap.fill(self.summary, WIDTH) + "\n"]
@@ -196,6 +197,8 @@ def _shape(action: argparse.Action) -> str:
 
 def _entry(action: argparse.Action) -> list[str]:
     """Return the lines of one argument or option."""
+    import textwrap
+
     head = "  " + (", ".join(action.option_strings) or _shape(action))
     if action.option_strings and action.nargs != 0:
         head += f" {action.metavar or action.dest.upper()}"
