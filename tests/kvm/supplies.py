@@ -22,10 +22,11 @@ from banger import images, kernels
 from banger.engine.verbs.kernels import find_agent
 from banger.host import programs
 from banger.host.mmdebstrap import Bootstrap, bootstrap
+from banger.kernels.contents import MODULES
 from banger.kernels.initramfs import build_initramfs
 from banger.kernels.modules import order_modules, parse_module, unpack_module
 from banger.kernels.package import Package, take_package
-from banger.kernels.parts import MODULES, save_parts
+from banger.kernels.parts import save_parts
 from banger.layout import Layout
 from banger.vmm.qemu.upgrade import find_suite
 from banger.vmm.table import find_kernel_obstacle

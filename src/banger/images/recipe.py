@@ -27,7 +27,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 
 import msgspec
@@ -126,7 +125,7 @@ def load_recipe(path: Path) -> Recipe:
 
 def read_own_recipe(name: str) -> Recipe:
     """Return a recipe that comes with banger."""
-    file = resources.files("banger.images").joinpath("recipes", f"{name}.toml")
+    file = Path(__file__).with_name("recipes") / f"{name}.toml"
     return parse_recipe(file.read_text("utf-8"), where=f"the recipe {name}")
 
 

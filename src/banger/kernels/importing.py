@@ -17,10 +17,11 @@ from banger.errors import InvalidRequest, KernelUnfit
 from banger.host.files import staged_dir
 from banger.kernels.archives import take_archive
 from banger.kernels.catalogue import KERNELS
+from banger.kernels.contents import Parts
 from banger.kernels.fetching import RemoteFile, fetch_file
 from banger.kernels.kconfig import CONFIG_BYTES_MAX, find_kconfig
 from banger.kernels.package import KERNEL_BYTES_MAX, Package, take_module_tree
-from banger.kernels.parts import Parts, pack_tree, require_packer, save_parts
+from banger.kernels.parts import pack_tree, require_packer, save_parts
 from banger.kernels.publish import Order, load_agent, publish_kernel
 from banger.kernels.pull import pull_kernel
 from banger.kernels.vmlinux import BadKernel, find_version, unpack_kernel

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from banger.errors import KernelUnfit
@@ -18,6 +17,15 @@ from banger.host.files import space_errors
 from banger.host.mmdebstrap import check_with_space
 from banger.host.setup import require_programs
 from banger.kernels.catalogue import needs_of
+from banger.kernels.contents import (
+    BZIMAGE,
+    CONFIG,
+    MODULES,
+    TREE,
+    VMLINUX,
+    FindObstacle,
+    Parts,
+)
 from banger.kernels.kconfig import Fit, parse_kconfig, plan_modules
 from banger.kernels.modules import (
     BadModule,
@@ -31,39 +39,9 @@ from banger.kernels.package import Package
 from banger.kernels.vmlinux import BadKernel, is_elf, unpack_kernel
 from banger.model.artifacts import KernelForm
 
-BZIMAGE, VMLINUX, CONFIG, INITRAMFS, MODULES, TREE = (
-    "bzimage",
-    "vmlinux",
-    "config",
-    "initramfs",
-    "modules",
-    "modules.squashfs",
-)
 PACK_DEADLINE_S = 600.0
 DEPMOD_VERSION = "0.0"
 """Where depmod looks for a tree: it takes only numbers, and writes the version nowhere."""
-
-
-FindObstacle = Callable[[KernelForm], str | None]
-"""Returns in one sentence why no driver boots such a kernel, or None."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a staged kernel is, before the agent joins it."""
-
-    name: str
-    version: str
-    arch: str
-    source: str
-    boot: str
-    """File name of the kernel as it came: the compressed one, if there is one."""
-    modules: tuple[str, ...]
-    """File names in load order."""
-    tree: str | None
-    """File name of the module tree; None: everything is built in."""
-    missed: tuple[str, ...]
-    """What guests run without; a line each."""
 
 
 def save_parts(

@@ -24,9 +24,9 @@ from pathlib import Path
 from banger.artifacts.store import ArtifactStore, hash_file
 from banger.errors import ToolMissing
 from banger.host.files import space_errors
+from banger.kernels.contents import CONFIG, INITRAMFS, MODULES, VMLINUX, FindObstacle, Parts
 from banger.kernels.initramfs import build_initramfs
 from banger.kernels.local import open_store
-from banger.kernels.parts import CONFIG, INITRAMFS, MODULES, VMLINUX, FindObstacle, Parts
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
 

@@ -7,17 +7,11 @@ has one for each name, and without it the first publisher wins.
 from __future__ import annotations
 
 import asyncio
-import platform
-from pathlib import Path
 
-from banger.errors import InvalidRequest, KernelNotFound, KernelUnfit
+from banger.errors import KernelNotFound, KernelUnfit
 from banger.host.files import staged_dir
-from banger.host.http.proxies import render_proxies
-from banger.host.mmdebstrap import Bootstrap, bootstrap
 from banger.kernels.catalogue import KERNELS, PackagedKernel
 from banger.kernels.local import get_kernel, is_current
-from banger.kernels.package import take_package
-from banger.kernels.parts import Parts, pack_tree, require_packer, save_parts
 from banger.kernels.publish import (
     Agent,
     Order,
@@ -55,8 +49,11 @@ async def pull_kernel(order: Order, *, force: bool = False) -> Kernel:
         if renewed := await _replace_agent(order, known, agent):
             return renewed
     source = _require_source(order.name, known)
+    # Most kernels are here, and what unpacks a package takes a MiB.
+    from banger.kernels.downloading import download_parts
+
     with staged_dir(order.layout.staging, prefix="kernel") as staged:
-        parts = await _download_parts(source, staged, order)
+        parts = await download_parts(source, staged, order)
         order.progress("building the initramfs", None, None)
         return await asyncio.to_thread(publish_kernel, order, staged, parts, agent=agent)
 
@@ -136,39 +133,3 @@ def _plan_remake(known: Kernel) -> str:
     if kind == "build":
         return f"banger kernel build --name {known.name}"
     return f"banger kernel import {known.name} --kernel FILE"
-
-
-async def _download_parts(packaged: PackagedKernel, staged: Path, order: Order) -> Parts:
-    progress = order.progress
-    arch = platform.machine()
-    if arch not in packaged.packages:
-        raise InvalidRequest(f"The kernel {packaged.name} does not exist for {arch}.")
-    require_packer()
-    name = packaged.packages[arch]
-    request = Bootstrap(
-        suite=packaged.suite,
-        variant="extract",
-        packages=(name,),
-        proxies=render_proxies(order.environ),
-    )
-    unpacked = staged / "unpacked"
-    unpacked.mkdir()
-    progress("fetching the kernel package", None, None)
-    package = await bootstrap(
-        request,
-        consume=lambda descriptor: take_package(descriptor, unpacked),
-        on_stage=lambda stage: progress(stage, None, None),
-    )
-    progress("unpacking the kernel", None, None)
-    parts = await asyncio.to_thread(
-        save_parts,
-        package,
-        staged,
-        name=packaged.name,
-        arch=arch,
-        source=f"package:{name} of {packaged.suite}",
-        find_obstacle=order.find_obstacle,
-    )
-    progress("packing the modules", None, None)
-    await pack_tree(package, staged)
-    return parts

@@ -29,8 +29,9 @@ from banger.kernels import (
     list_kernels,
     parse_remote,
 )
+from banger.kernels.contents import TREE
 from banger.kernels.package import Package
-from banger.kernels.parts import TREE, pack_tree
+from banger.kernels.parts import pack_tree
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
 from banger.vmm.table import find_kernel_obstacle
