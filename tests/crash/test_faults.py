@@ -131,14 +131,15 @@ def survive(
     prepare()
     _, counted = faulty.attempt(0, -1, act, only=only)
     faulty.delete_all()
-    wrong = []
+    wrong, refused = [], 0
     calls: int = counted["calls"]
     assert calls
-    for k, number in each_k(calls, verb, only):
+    faults = each_k(calls, verb, only)
+    for k, number in faults:
         prepare()
         outcome, hit = faulty.attempt(number, k, act, only=only)
+        refused += outcome != "ok"
         case = f"{verb} k={k} {errno.errorcode[number]} at {hit['hit']}: {outcome}"
-        print(case)
         try:
             assert outcome == "ok" or REFUSAL.fullmatch(outcome)
             check(outcome)
@@ -150,8 +151,8 @@ def survive(
             assert faulty.vms() == []
         except (AssertionError, BangerError) as error:
             wrong.append(f"{case}\n    {error!r}"[:700])
-            print(f"WRONG: {error!r}"[:700])
             faulty.delete_all()
+    print(f"{verb}: {len(faults)} faults, {refused} refused")
     assert not wrong, f"{len(wrong)} of {verb}'s faults in sample {NUMBER}:\n" + "\n".join(wrong)
 
 
