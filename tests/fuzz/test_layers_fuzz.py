@@ -10,6 +10,7 @@ import os
 import random
 from pathlib import Path
 
+import pytest
 import zstandard
 
 from banger.errors import ImageInvalid, ImageUnsupported
@@ -48,6 +49,7 @@ def damage(content: bytes, chance: random.Random) -> bytes:
     return mend_checksums(bytes(changed)) if chance.random() < 0.5 else bytes(changed)
 
 
+@pytest.mark.timeout(120 + ROUNDS // 20)
 def test_damaged_layers(tmp_path: Path) -> None:
     roots = 0
     for number in range(ROUNDS):
