@@ -24,6 +24,7 @@ content, units to enable, disable or mask, paths to leave out. There are no free
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from collections.abc import Iterable
@@ -123,6 +124,7 @@ def load_recipe(path: Path) -> Recipe:
     return parse_recipe(text, where=str(path))
 
 
+@functools.cache
 def read_own_recipe(name: str) -> Recipe:
     """Return a recipe that comes with banger."""
     file = Path(__file__).with_name("recipes") / f"{name}.toml"

@@ -14,6 +14,7 @@ the engine has one for each name, and without it the first publisher wins.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -54,34 +55,46 @@ class Order:
         return open_store(self.layout)
 
 
+FileState = tuple[int, int, int]
+"""A file's inode, size and time of change: another file, or a changed one, has another state."""
+
+
 @dataclass(frozen=True)
 class Agent:
     """The agent that goes into an initramfs."""
 
-    content: bytes
+    path: Path
     version: str
+    state: FileState
 
 
-def load_agent(order: Order) -> Agent:
+def find_agent(order: Order) -> Agent:
     """Return the agent that is to go in.
 
     Raises:
-        ToolMissing: it cannot be read.
+        ToolMissing: it is not there.
     """
     try:
-        return Agent(order.agent.read_bytes(), order.agent_version)
+        return Agent(order.agent, order.agent_version, _look_at(order.agent))
     except OSError as error:
-        raise ToolMissing(f"The agent {order.agent} cannot be read.", hint="make demo") from error
+        raise _unreadable(order.agent) from error
 
 
 def has_agent(store: ArtifactStore[Kernel], kernel: Kernel, agent: Agent) -> bool:
-    """Tell whether the kernel's initramfs is what this agent and its modules would give."""
+    """Tell whether the kernel's initramfs is what this agent and its modules would give.
+
+    It is built for that once, and again when a file has changed: each VM that is created asks.
+
+    Raises:
+        ToolMissing: the agent cannot be read.
+    """
     directory = store.directory(kernel.digest)
     try:
-        initramfs = _build_initramfs(directory, kernel.modules, agent)
+        states = tuple(_look_at(directory / MODULES / name) for name in kernel.modules)
+        hashed = _hash_initramfs(directory, kernel.modules, agent, states)
     except FileNotFoundError:
         return False
-    return hashlib.sha256(initramfs).hexdigest() == kernel.hashes[INITRAMFS]
+    return hashed == kernel.hashes[INITRAMFS]
 
 
 def link_parts(store: ArtifactStore[Kernel], kernel: Kernel, staged: Path) -> Parts | None:
@@ -164,6 +177,26 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+@functools.lru_cache(maxsize=8)
+def _hash_initramfs(
+    directory: Path, order: tuple[str, ...], agent: Agent, _: tuple[FileState, ...]
+) -> str:
+    return hashlib.sha256(_build_initramfs(directory, order, agent)).hexdigest()
+
+
 def _build_initramfs(directory: Path, order: tuple[str, ...], agent: Agent) -> bytes:
+    try:
+        program = agent.path.read_bytes()
+    except OSError as error:
+        raise _unreadable(agent.path) from error
     modules = {name: (directory / MODULES / name).read_bytes() for name in order}
-    return build_initramfs(agent.content, modules=modules, order=order)
+    return build_initramfs(program, modules=modules, order=order)
+
+
+def _look_at(path: Path) -> FileState:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_ctime_ns
+
+
+def _unreadable(agent: Path) -> ToolMissing:
+    return ToolMissing(f"The agent {agent} cannot be read.", hint="make demo")

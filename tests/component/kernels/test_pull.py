@@ -32,6 +32,7 @@ from banger.kernels import (
     KernelFiles,
     Order,
     PackagedKernel,
+    carries_agent,
     find_kernel,
     get_kernel,
     import_kernel,
@@ -185,6 +186,25 @@ def test_a_new_agent_needs_no_download_and_leaves_the_old_kernel(puller: Puller)
     remove_kernel(puller.layout, old)
     assert (kernel_dir(puller.layout, new) / new.bzimage).stat().st_size > 1_000_000
     assert puller.pull() == new
+
+
+def test_whether_the_agent_is_in_is_worked_out_again_when_a_file_changes(puller: Puller) -> None:
+    """F3: of the agent, or of a module; one that is gone counts as well."""
+    kernel = puller.pull()
+    module = kernel_dir(puller.layout, kernel) / "modules" / kernel.modules[0]
+
+    def carries() -> bool:
+        return asyncio.run(carries_agent(puller.order(), kernel.digest))
+
+    for path in (puller.agent, module):
+        content = path.read_bytes()
+        assert carries()
+        path.write_bytes(content + b"more")
+        assert not carries()
+        path.write_bytes(content)
+    assert carries()
+    module.unlink()
+    assert not carries()
 
 
 def test_an_altered_part_is_not_carried_on(
