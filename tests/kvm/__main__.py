@@ -16,22 +16,22 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from banger.errors import BangerError
+from banger.host.memory import read_available_mib
 from banger.layout import layout_from_environment
 from tests.kvm.checks import SCENARIOS
-from tests.kvm.machine import Host, describe, open_host, read_inner_logs
+from tests.kvm.machine import MEMORY_MIB, Host, describe, open_host, read_inner_logs
 from tests.kvm.supplies import Supplies, gather
 from tests.kvm.surroundings import enter
+from tests.kvm.todo import Todo
 from tests.kvm.vms import Check, Scenario, delete_all
 from tests.support.forked import end_forkservers
 from tests.support.leaks import end_processes, find_leaks, find_processes
 
 Logs = list[tuple[str, str]]
-TRIES = 3
 
 
 def main() -> int:
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 async def _run(run: Path, cache: Path) -> bool:
-    """Check every scenario in an emulated host; tell whether all passed.
+    """Check every scenario in emulated hosts; tell whether all passed.
 
     The emulation of SVM lets a processor stand still once in a while, or ends a kernel (ADR 0030),
     and not each time anything tells. So what fails is told, and tried again in another host; what
@@ -69,47 +69,54 @@ async def _run(run: Path, cache: Path) -> bool:
     started = time.monotonic()
     supplies = await gather(cache, layout_from_environment(os.environ), run)
     _say("    the supplies are there", started)
-    waiting: list[Scenario] = list(SCENARIOS)
-    failures: Counter[Scenario] = Counter()
-    for number in itertools.count(1):
-        untried, failed = await _check_all(supplies, run / f"m{number}", waiting)
-        failures.update(failed)
-        waiting = [*untried, *failed]
-        if not waiting or max(failures.values()) == TRIES:
-            break
-        print(f"AGAIN: {len(waiting)} of {len(SCENARIOS)} scenarios in another host", flush=True)
-    print(f"{len(SCENARIOS) - len(waiting)} of {len(SCENARIOS)} scenarios passed", flush=True)
-    return not waiting
+    todo, numbers = Todo(SCENARIOS), itertools.count(1)
+    async with asyncio.TaskGroup() as hosts:
+        for _ in range(_count_hosts()):
+            hosts.create_task(_try_in_hosts(supplies, run, todo, numbers))
+    passed, tried = len(SCENARIOS) - len(todo.left), next(numbers) - 1
+    print(f"{passed} of {len(SCENARIOS)} scenarios passed; {tried} hosts were tried", flush=True)
+    return not todo.left
 
 
-async def _check_all(
-    supplies: Supplies, machine: Path, scenarios: Sequence[Scenario]
-) -> tuple[list[Scenario], list[Scenario]]:
-    """Boot a host and try scenarios in it; return what it did not live for, and what failed."""
-    untried, failed = list(scenarios), list[Scenario]()
+def _count_hosts() -> int:
+    """Return how many hosts there are at a time: one keeps a processor and a fifth busy."""
+    return 2 if read_available_mib() > 3 * MEMORY_MIB and (os.cpu_count() or 1) > 1 else 1
+
+
+async def _try_in_hosts(supplies: Supplies, run: Path, todo: Todo, numbers: Iterator[int]) -> None:
+    """Boot one host after the other, and try scenarios in them, until none is left."""
+    while (first := todo.take()) is not None:
+        machine = run / f"m{next(numbers)}"
+        machine.mkdir(mode=0o700)
+        await _try_in_host(supplies, machine, todo, first)
+
+
+async def _try_in_host(supplies: Supplies, machine: Path, todo: Todo, first: Scenario) -> None:
+    """Boot a host and try scenarios in it as long as it lives."""
+    scenario: Scenario | None = first
+    failed: list[Scenario] = []
     logs: Logs = []
-    machine.mkdir(mode=0o700)
     try:
         started = time.monotonic()
         async with open_host(supplies, machine) as host:
-            _say("    the emulated host is up", started)
-            while untried:
-                scenario = untried.pop(0)
-                if await _try_all(scenario, host):
-                    continue
-                failed.append(scenario)
-                if not await host.answers():
-                    break
-                logs += await read_inner_logs(host)  # at once: what is in there is deleted
-                await delete_all(host)
+            _say(f"    the emulated host {machine.name} is up", started)
+            while scenario is not None:
+                if not await _try_all(scenario, host):
+                    failed.append(scenario)
+                    todo.fail(scenario)
+                    if not await host.answers():
+                        break
+                    logs += await read_inner_logs(host)  # at once: what is in there is deleted
+                    await delete_all(host)
+                scenario = todo.take(failed)
     except (AssertionError, BangerError) as error:
-        print(f"FAIL the emulated host: {error}", flush=True)
-        if not failed:
-            failed, untried = untried[:1], untried[1:]
+        print(f"FAIL the emulated host {machine.name}: {error}", flush=True)
+        if scenario is not None and scenario not in failed:
+            todo.fail(scenario)
+            failed.append(scenario)
     if failed:
         for title, text in [*describe(machine), *logs]:
-            print(f"--- {title} ---\n{text}")
-    return untried, failed
+            print(f"--- {machine.name}, {title} ---\n{text}")
 
 
 async def _try_all(scenario: Scenario, host: Host) -> bool:

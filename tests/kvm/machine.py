@@ -209,7 +209,7 @@ def describe(directory: Path) -> list[tuple[str, str]]:
 def _plan(supplies: Supplies, directory: Path) -> MachineConfig:
     return MachineConfig(
         vm_id=VmId("emulatedhost"),
-        vcpu=2,
+        vcpu=1,
         memory_mib=MEMORY_MIB,
         accel=Accel.TCG,
         tsc_khz=probe_cpu().tsc_khz,

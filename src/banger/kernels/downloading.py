@@ -29,7 +29,10 @@ async def download_parts(packaged: PackagedKernel, staged: Path, order: Order) -
     progress = order.progress
     arch = platform.machine()
     if arch not in packaged.packages:
-        raise InvalidRequest(f"The kernel {packaged.name} does not exist for {arch}.")
+        raise InvalidRequest(
+            f"The kernel {packaged.name} does not exist for {arch}.",
+            hint="banger kernel list --available",
+        )
     require_packer()
     name = packaged.packages[arch]
     request = Bootstrap(
