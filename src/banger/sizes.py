@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-_SIZE = re.compile(r"([0-9]{1,9})(|mi?b?|gi?b?|ti?b?)", re.IGNORECASE)
+_SIZE = r"([0-9]{1,9})(|mi?b?|gi?b?|ti?b?)"
+"""Compiled when it is first needed, since every command loads this module."""
 _FACTORS = {"": 1, "m": 1, "g": 1024, "t": 1024 * 1024}
 
 
 def parse_size_mib(untrusted_text: str) -> int | None:
     """Return MiB, or None if the text is not a size of at least 1 MiB."""
-    match = _SIZE.fullmatch(untrusted_text)
+    match = re.fullmatch(_SIZE, untrusted_text, re.IGNORECASE)
     if not match or int(match[1]) == 0:
         return None
     return int(match[1]) * _FACTORS[match[2][:1].lower()]

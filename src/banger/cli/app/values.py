@@ -87,11 +87,12 @@ def variable(untrusted_text: str) -> tuple[str, str]:
     return name, value if equals else os.environ[name]
 
 
-PORT = re.compile(
+PORT = (
     r"(?:(?:(?P<address>\[[0-9A-Fa-f:.%]+\]|[0-9]+(?:\.[0-9]+){3}|localhost):)?"
     r"(?:(?P<host>[0-9]{0,5}):)?|(?P<host_path>\.{0,2}/[^:]+):)"
     r"(?:(?P<guest>[0-9]{1,5})(?:/(?P<protocol>[a-z]+))?|(?P<guest_path>/[^:]+))"
 )
+"""Compiled when it is first needed, since every command loads this module."""
 
 
 def published_port(untrusted_text: str) -> dict[str, object]:
@@ -99,7 +100,7 @@ def published_port(untrusted_text: str) -> dict[str, object]:
 
     HOST and GUEST may be paths of Unix sockets as well, HOST relative to this directory.
     """
-    found = PORT.fullmatch(untrusted_text)
+    found = re.fullmatch(PORT, untrusted_text)
     if found is None:
         raise ArgumentTypeError(f"{untrusted_text!r} is not [ADDRESS:][HOST:]GUEST such as 8080:80")
     _require_possible(found)

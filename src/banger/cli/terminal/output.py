@@ -47,9 +47,8 @@ def render_table(
         return "\n".join(_line(line, columns, widths, gap=GAP) for line in lines)
     kept, widths = _fit(columns, widths, width)
     shown = [columns[i] for i in kept]
-    return "\n".join(
-        _line([line[i] for i in kept], shown, widths, gap=NARROW_GAP) for line in lines
-    )
+    cut = ([shorten(line[i], w) for i, w in zip(kept, widths, strict=True)] for line in lines)
+    return "\n".join(_line(line, shown, widths, gap=NARROW_GAP) for line in cut)
 
 
 def _fit(
@@ -168,8 +167,7 @@ def _shrink(widths: list[int], columns: Sequence[Column], width: int, *, vital: 
 def _line(
     cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int], *, gap: str
 ) -> str:
-    parts = []
-    for cell, column, width in zip(cells, columns, widths, strict=True):
-        text = shorten(cell, width)
-        parts.append(text.rjust(width) if column.is_number else text.ljust(width))
-    return gap.join(parts).rstrip()
+    return gap.join(
+        cell.rjust(width) if column.is_number else cell.ljust(width)
+        for cell, column, width in zip(cells, columns, widths, strict=True)
+    ).rstrip()
