@@ -10,7 +10,9 @@ import pytest
 
 from tests.crash.points import SCENARIOS, Death
 from tests.crash.verbs import VERBS
+from tests.support.firecracker.program import NAME
 from tests.support.sampling import choose
+from tests.support.stand_in import folder_of
 from tests.support.worlds import World
 
 SECOND: dict[str, tuple[Death, list[Death]]] = {
@@ -37,6 +39,44 @@ SECOND: dict[str, tuple[Death, list[Death]]] = {
     ),
 }
 """For each verb: where it dies first, and where the daemon after that one dies."""
+
+LITTERS = """\
+import itertools, os, pathlib, threading
+def litter():
+    try:
+        for number in itertools.count():
+            pathlib.Path(f"litter-{{number}}").touch()
+    except OSError:
+        pass  # the directory is gone
+if os.path.exists({!r}):
+    threading.Thread(target=litter, daemon=True).start()
+"""
+"""While a file is there: makes files in the working directory, which is the VM's, until it goes."""
+
+
+@pytest.mark.parametrize("world", ["firecracker"], indirect=True, scope="module")
+@pytest.mark.parametrize("name", ["clone", "start", "restore"])
+def test_a_vmm_without_a_handle_is_ended_if_it_is_in_the_way(world: World, name: str) -> None:
+    """B4: the daemon dies before it saves who the VMM is, which goes on to use its directory."""
+    verb = VERBS[name]
+    world.use_pool(verb.pool)
+    program = folder_of(world.banger.layout) / NAME
+    text, begins = program.read_text(), program.with_name("litters")
+    program.write_text(text.replace("run([", f"{LITTERS.format(str(begins))}run(["))
+    try:
+        verb.prepare(world)
+        verb.act(world)  # makes the template, which depends on the program
+        verb.prepare(world)
+        begins.touch()
+        assert world.die("before", "save vmm handle", lambda: verb.act(world))
+        world.open_daemon()
+        world.settle()
+    finally:
+        begins.unlink(missing_ok=True)
+        program.write_text(text)
+    verb.check(world)
+    world.require_unharmed("witness")
+    world.delete_others()
 
 
 @pytest.mark.parametrize("name", SECOND)

@@ -11,7 +11,8 @@ In this order, and each VM separately, so that a damaged one does not delay the 
 3. VMs that lived only as long as a client's connection (`run --rm`), and pooled clones, are
    deleted.
 4. Processes with a directory of our VMs in their arguments and without a handle are ended. There
-   is one if the daemon died between a fork and the save of its handle (B4).
+   is one if the daemon died between a fork and the save of its handle (B4). In 1 as well, when
+   something could not be undone.
 5. The directories of requests and builds that were in progress are emptied (A9).
 
 Holds lock L1: the socket does not exist yet, so nothing else changes VMs.
@@ -169,16 +170,30 @@ async def _finish_later(engine: Engine, operation: store.OpenOperation) -> None:
 
 
 async def _undo(machine: Machine, operation: store.OpenOperation) -> None:
-    """Undo all that may have been done, also after an error (B3); `gc` shows what is left."""
-    for entry in reversed(operation.entries):
-        if entry.status == "undone":
-            continue
-        try:
-            await undo(machine, _STEPS.decode(entry.step))
-        except msgspec.DecodeError:
-            log.warning("a step that this banger does not know is left: %r", entry.step[:200])
-        except BangerError as error:
-            log.warning("%s: undoing %r failed: %s", operation.id, entry.step[:200], error.message)
+    """Undo all that may have been done, also after an error (B3); `gc` shows what is left.
+
+    A VMM whose handle was not saved lives on (B4), and may make files in a directory that is being
+    removed. So when something could not be undone, such processes are ended, and it is tried again.
+    """
+    entries = [entry for entry in reversed(operation.entries) if entry.status != "undone"]
+    if left := [entry for entry in entries if not await _is_undone(machine, operation, entry)]:
+        await _end_leftovers(machine.engine)
+        for entry in left:
+            await _is_undone(machine, operation, entry)
+
+
+async def _is_undone(
+    machine: Machine, operation: store.OpenOperation, entry: store.JournalEntry
+) -> bool:
+    """Undo one step; tell whether that is done."""
+    try:
+        await undo(machine, _STEPS.decode(entry.step))
+    except msgspec.DecodeError:
+        log.warning("a step that this banger does not know is left: %r", entry.step[:200])
+    except BangerError as error:
+        log.warning("%s: undoing %r failed: %s", operation.id, entry.step[:200], error.message)
+        return False
+    return True
 
 
 def _save_state(connection: Connection, operation: store.OpenOperation, state: VmState) -> None:
