@@ -2,7 +2,7 @@
 
 Takes hours, alone on a machine; variables that are set already win, so that
 `BANGER_TEST_CYCLES=2 make test-long RUNS=cycles` only tries whether a run starts. Each run is a
-process of its own whose output goes to the terminal;
+process of its own whose output goes to the terminal, and SIGTERM ends it as well;
 the table at the end has its outcome, its time and what its tests said of what they tried. Status 0
 only if every run passed. Writes only below a temporary directory, which is removed.
 """
@@ -10,6 +10,7 @@ only if every run passed. Writes only below a temporary directory, which is remo
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from tests.support.artifacts import CHECKOUT
 
@@ -125,9 +127,17 @@ def _run(name: str, run: Run) -> Outcome:
             options = (f"--junitxml={report}", "-o", "junit_logging=system-out")
             side_by_side = ("-n", str(os.cpu_count()), "--dist", run.dist)
             argv = [sys.executable, "-m", "pytest", *side_by_side, *options, *run.argv]
-        done = subprocess.run(argv, cwd=CHECKOUT, env={**run.environ, **os.environ}, check=False)
+        with subprocess.Popen(argv, cwd=CHECKOUT, env={**run.environ, **os.environ}) as process:
+            signal.signal(signal.SIGTERM, lambda *_: _end(process))
+            status = process.wait()
         said = list(_read_report(report)) if report.exists() else []
-    return Outcome(name, done.returncode == 0, time.monotonic() - began, said)
+    return Outcome(name, status == 0, time.monotonic() - began, said)
+
+
+def _end(process: subprocess.Popen[bytes]) -> NoReturn:
+    """Have a run end what it has started, and end when it has."""
+    process.terminate()
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _read_report(report: Path) -> Iterator[str]:
