@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from banger.errors import ToolFailed
 from banger.workspace.blobs import read_blobs
 from banger.workspace.git import shadow_git
 from banger.workspace.guesttree import GuestTree
-from banger.workspace.names import parents
+from banger.workspace.names import parents, quoted
 from banger.workspace.trees import (
     MODE_EXECUTABLE,
     MODE_GITLINK,
@@ -61,19 +62,51 @@ async def convert(
     *,
     rules: Mapping[bytes, TreeEntry],
 ) -> dict[bytes, TreeEntry]:
-    """Return the files as `git add` converts them on top of `commit`. Submodules stay unchanged."""
+    """Return the files as `git add` converts them on top of `commit`. Submodules stay unchanged.
+
+    So does what git does not add: a content that its attributes exclude, such as UTF-16 without a
+    byte order mark. `git apply` leaves it unconverted as well.
+    """
     plain = {name: entry for name, entry in files.items() if entry.mode != MODE_GITLINK}
     if not plain:
         return dict(files)
     work = git_dir.parent / "work"
     await check_out(git_dir, work, {**rules, **plain})
     await shadow_git(git_dir, work, "read-tree", commit)
-    stdin = b"".join(name + b"\0" for name in plain)
-    add = ("update-index", "--add", "--replace", "-z", "--stdin")
-    await shadow_git(git_dir, work, *add, stdin=stdin)
+    try:
+        await _add(git_dir, work, plain)
+    except ToolFailed:
+        plain = await _without_refused(git_dir, work, plain)
+        await _add(git_dir, work, plain)
     made = await list_index(git_dir)
     await asyncio.to_thread(shutil.rmtree, work)
     return {name: made[name] if name in plain else entry for name, entry in files.items()}
+
+
+async def _add(git_dir: Path, work: Path, names: Iterable[bytes]) -> None:
+    """Add files to the index; if git refuses one, none is added.
+
+    Raises:
+        ToolFailed: git refuses one.
+    """
+    stdin = b"".join(name + b"\0" for name in names)
+    add = ("update-index", "--add", "--replace", "-z", "--stdin")
+    await shadow_git(git_dir, work, *add, stdin=stdin)
+
+
+async def _without_refused(
+    git_dir: Path, work: Path, files: Mapping[bytes, TreeEntry]
+) -> dict[bytes, TreeEntry]:
+    """Return the files without those that git would not add.
+
+    Hashing does not convert these, so they have the hash of their own bytes, as have the files that
+    need no conversion.
+    """
+    names = [name for name, entry in files.items() if entry.mode != MODE_SYMLINK]
+    stdin = b"".join(quoted(name) + b"\n" for name in names)
+    said = await shadow_git(git_dir, work, "hash-object", "--stdin-paths", stdin=stdin)
+    hashes = dict(zip(names, said.stdout.decode("ascii").split(), strict=True))
+    return {name: entry for name, entry in files.items() if hashes.get(name) != entry.blob}
 
 
 async def check_out(git_dir: Path, work: Path, files: Mapping[bytes, TreeEntry]) -> None:

@@ -1,4 +1,4 @@
-"""Check which names of a repository may become files. Pure.
+"""Check which names of a repository may become files, and quote paths for git. Pure.
 
 Names in an index, a tree or a patch are bytes that an attacker may have chosen
 (hazards E1, F4). A name is safe if it stays below its base directory and never
@@ -76,3 +76,9 @@ def _without_hfs_ignored(part: bytes) -> bytes:
         return part
     text = part.decode("utf-8", "surrogateescape")
     return _HFS_IGNORED.sub("", text).encode("utf-8", "surrogateescape")
+
+
+def quoted(path: bytes) -> bytes:
+    """Quote a path as git reads one in a line, such as of `alternates`: C's escapes, in quotes."""
+    octal = (b"\\%03o" % byte if byte < 32 or byte in b'"\\' else bytes((byte,)) for byte in path)
+    return b'"' + b"".join(octal) + b'"'

@@ -22,6 +22,7 @@ from pathlib import Path
 from banger.host.files import ensure_private_dir, space_errors
 from banger.workspace.facts import Settings
 from banger.workspace.locate import Places
+from banger.workspace.names import quoted
 from banger.workspace.settings import render_config
 
 _FOLLOWING = ("filemode", "ignorecase", "symlinks", "autocrlf", "eol", "sparsecheckout")
@@ -53,7 +54,7 @@ def make_shadow(
     (git_dir / "HEAD").write_text(f"{commit}\n")
     (git_dir / "config").write_bytes(render_config(_options(places, settings)))
     there = (path for path in (places.objects, *more) if path.is_dir())
-    borrowed = [_quoted(os.fsencode(path)) + b"\n" for path in there]
+    borrowed = [quoted(os.fsencode(path)) + b"\n" for path in there]
     (git_dir / "objects/info/alternates").write_bytes(b"".join(borrowed))
     (git_dir / "info/exclude").write_bytes(settings.exclude)
     (git_dir / "info/attributes").write_bytes(settings.attributes)
@@ -110,9 +111,3 @@ def _options(places: Places, settings: Settings) -> dict[str, bytes]:
         options["extensions.objectFormat"] = hashes.encode()
     wanted = {f"core.{name}" for name in _FOLLOWING}
     return options | {key: value for key, value in settings.options if key in wanted}
-
-
-def _quoted(path: bytes) -> bytes:
-    """Quote a path for `alternates`, as required for quotes and control characters."""
-    octal = (b"\\%03o" % byte if byte < 32 or byte in b'"\\' else bytes((byte,)) for byte in path)
-    return b'"' + b"".join(octal) + b'"'

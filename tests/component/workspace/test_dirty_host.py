@@ -186,6 +186,28 @@ def test_what_comes_back_fits_the_host(
     check_names(trip, since_commit, tmp_path / "clone")
 
 
+def test_what_git_refuses_to_add_comes_back_as_it_is(trip: Trip) -> None:
+    """A11: attributes demand UTF-16 with a byte order mark, of files that have none."""
+    old, fine = b"no mark.u16", b"fine.u16"
+    repo.write(trip.top, os.fsdecode(old), b"plain\n")
+    repo.write(trip.top, os.fsdecode(fine), "wide\n".encode("utf-16"))
+    repo.commit(trip.top)
+    repo.write(trip.top, ".gitattributes", b"*.u16 working-tree-encoding=UTF-16\n")
+    repo.git(trip.top, "add", ".gitattributes")
+    repo.git(trip.top, "commit", "-q", "-m", "an encoding")
+    trip.prepare()
+    left = {old: b"changed\n", fine: "wider\n".encode("utf-16"), b'a\n"name".u16': b"new\n"}
+    for name, content in left.items():
+        repo.write(trip.work, os.fsdecode(name), content)
+    patch = trip.export()
+    assert export_to(trip, "b", include_uncommitted=True, fresh=True).branch == "b"
+    on_branch = {name: repo.git(trip.top, "show", b"b:" + name) for name in left}
+    assert on_branch == left | {fine: b"wider\n"}
+    repo.git(trip.top, "apply", "-", stdin=patch)
+    there = walk(trip.top).files
+    assert {name: there[name][1].decode("utf-16").encode() for name in on_branch} == on_branch
+
+
 def check_nothing(trip: Trip) -> None:
     """A guest that does nothing gives an empty patch and no branch."""
     assert trip.export() == b""
