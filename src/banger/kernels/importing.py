@@ -22,7 +22,7 @@ from banger.kernels.fetching import RemoteFile, fetch_file
 from banger.kernels.kconfig import CONFIG_BYTES_MAX, find_kconfig
 from banger.kernels.package import KERNEL_BYTES_MAX, Package, take_module_tree
 from banger.kernels.parts import pack_tree, require_packer, save_parts
-from banger.kernels.publish import Order, find_agent, publish_kernel
+from banger.kernels.publish import Order, identify_agent, publish_kernel
 from banger.kernels.pull import pull_kernel
 from banger.kernels.vmlinux import BadKernel, find_version, unpack_kernel
 from banger.model.artifacts import Kernel
@@ -81,7 +81,7 @@ async def fetch_kernel(
 
 async def make_kernel(order: Order, files: KernelFiles, staged: Path, *, source: str) -> Kernel:
     """As `import_kernel`, with a name that is known to be right; `staged` is published."""
-    agent = await asyncio.to_thread(find_agent, order)
+    agent = await asyncio.to_thread(identify_agent, order)
     tree = staged / "unpacked"
     tree.mkdir()
     order.progress("reading the kernel", None, None)

@@ -68,7 +68,7 @@ class Agent:
     state: FileState
 
 
-def find_agent(order: Order) -> Agent:
+def identify_agent(order: Order) -> Agent:
     """Return the agent that is to go in.
 
     Raises:
@@ -199,4 +199,4 @@ def _look_at(path: Path) -> FileState:
 
 
 def _unreadable(agent: Path) -> ToolMissing:
-    return ToolMissing(f"The agent {agent} cannot be read.", hint="make demo")
+    return ToolMissing(f"The agent {agent} cannot be read.", hint="pipx reinstall banger")

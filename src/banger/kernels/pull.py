@@ -15,8 +15,8 @@ from banger.kernels.local import get_kernel, is_current
 from banger.kernels.publish import (
     Agent,
     Order,
-    find_agent,
     has_agent,
+    identify_agent,
     link_parts,
     publish_kernel,
 )
@@ -38,7 +38,7 @@ async def pull_kernel(order: Order, *, force: bool = False) -> Kernel:
         NoSpace: the file system is full.
     """
     packaged = require_pullable(order.name) if force else KERNELS.get(order.name)
-    agent = await asyncio.to_thread(find_agent, order)
+    agent = await asyncio.to_thread(identify_agent, order)
     known = None if force else order.store.find(order.name)
     if known is not None and known.name != order.name:
         return known
@@ -61,7 +61,7 @@ async def pull_kernel(order: Order, *, force: bool = False) -> Kernel:
 async def carries_agent(order: Order, digest: str) -> bool:
     """Tell whether the kernel of this digest is here with this agent."""
     known = await asyncio.to_thread(get_kernel, order.layout, digest)
-    agent = await asyncio.to_thread(find_agent, order)
+    agent = await asyncio.to_thread(identify_agent, order)
     return await asyncio.to_thread(has_agent, order.store, known, agent)
 
 
@@ -77,7 +77,7 @@ async def renew_kernel(order: Order, digest: str) -> Kernel:
         NoSpace: the file system is full.
     """
     known = await asyncio.to_thread(get_kernel, order.layout, digest)
-    agent = await asyncio.to_thread(find_agent, order)
+    agent = await asyncio.to_thread(identify_agent, order)
     named = await asyncio.to_thread(is_current, order.layout, known)
     renewed = await _replace_agent(order, known, agent, named=named)
     if renewed is None:
