@@ -79,7 +79,7 @@ async def _run(run: Path, cache: Path) -> bool:
 
 
 def _count_hosts() -> int:
-    """Return how many hosts there are at a time: one keeps a processor and a fifth busy."""
+    """Return how many hosts there are at a time: one keeps a processor busy."""
     return 2 if read_available_mib() > 3 * MEMORY_MIB and (os.cpu_count() or 1) > 1 else 1
 
 

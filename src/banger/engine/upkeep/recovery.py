@@ -176,13 +176,13 @@ async def _undo(machine: Machine, operation: store.OpenOperation) -> None:
     removed. So when something could not be undone, such processes are ended, and it is tried again.
     """
     entries = [entry for entry in reversed(operation.entries) if entry.status != "undone"]
-    if left := [entry for entry in entries if not await _is_undone(machine, operation, entry)]:
+    if left := [entry for entry in entries if not await _try_undo(machine, operation, entry)]:
         await _end_leftovers(machine.engine)
         for entry in left:
-            await _is_undone(machine, operation, entry)
+            await _try_undo(machine, operation, entry)
 
 
-async def _is_undone(
+async def _try_undo(
     machine: Machine, operation: store.OpenOperation, entry: store.JournalEntry
 ) -> bool:
     """Undo one step; tell whether that is done."""
