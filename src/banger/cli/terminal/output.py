@@ -41,14 +41,14 @@ def render_table(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: int | None
 ) -> str:
     """Return the table; with `width`, narrow the gaps, then truncate columns, until it fits."""
-    lines = [[column.title for column in columns], *([printable(c) for c in row] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    lines = [[column.title for column in columns], *([*map(printable, row)] for row in rows)]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     if width is None or _total(widths, GAP) <= width:
-        return "\n".join(_line(line, columns, widths, gap=GAP) for line in lines)
+        return _align(lines, columns, widths, gap=GAP)
     kept, widths = _fit(columns, widths, width)
     shown = [columns[i] for i in kept]
-    cut = ([shorten(line[i], w) for i, w in zip(kept, widths, strict=True)] for line in lines)
-    return "\n".join(_line(line, shown, widths, gap=NARROW_GAP) for line in cut)
+    cut = [[shorten(line[i], w) for i, w in zip(kept, widths, strict=True)] for line in lines]
+    return _align(cut, shown, widths, gap=NARROW_GAP)
 
 
 def _fit(
@@ -164,10 +164,11 @@ def _shrink(widths: list[int], columns: Sequence[Column], width: int, *, vital: 
         widths[max(candidates, key=lambda i: widths[i])] -= 1
 
 
-def _line(
-    cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int], *, gap: str
+def _align(
+    lines: Sequence[Sequence[str]], columns: Sequence[Column], widths: Sequence[int], *, gap: str
 ) -> str:
-    return gap.join(
-        cell.rjust(width) if column.is_number else cell.ljust(width)
-        for cell, column, width in zip(cells, columns, widths, strict=True)
-    ).rstrip()
+    line = gap.join(
+        f"%{width}s" if column.is_number else f"%-{width}s"
+        for column, width in zip(columns, widths, strict=True)
+    )
+    return "\n".join((line % tuple(cells)).rstrip() for cells in lines)
