@@ -10,7 +10,7 @@ import signal
 import subprocess
 import termios
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import IO
 
@@ -292,15 +292,13 @@ def test_a_terminal_that_changes_while_there_is_no_daemon(box: Box) -> None:
     """H7: its new size is that of the session's."""
     with box.daemon() as first:
         box.start("one", "while sleep 0.1; do stty size; done", "-t")
-        terminal = Terminal(box.environ, "vm", "session", "attach", "box", "one")
-        try:
+        with closing(Terminal(box.environ, "vm", "session", "attach", "box", "one")) as terminal:
             terminal.expect(b"30 100")
-            with replace_daemon(box, first, terminal.process):
+            # Ended before its daemon, of which it would start another.
+            with replace_daemon(box, first, terminal.process), closing(terminal):
                 terminal.set_size(40, 99)
                 os.kill(terminal.process.pid, signal.SIGCONT)
                 terminal.expect(b"40 99")
-        finally:
-            terminal.close()
 
 
 def is_stopped(pid: int) -> bool:
