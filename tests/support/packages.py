@@ -45,6 +45,11 @@ def keep_packages(
     replace_mmdebstrap(patch, folder, f"kept={os.environ[CACHE]}/packages-{key}\n{script}")
 
 
+def keep_kernel_package(patch: pytest.MonkeyPatch, folder: Path, *, fresh: bool) -> None:
+    """As `keep_packages`, for `kernel pull debian-cloud`."""
+    keep_packages(patch, folder, of="debian-cloud", source="src/banger/kernels", fresh=fresh)
+
+
 def replace_mmdebstrap(patch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
     """Have a script of bash in mmdebstrap's place."""
     program = folder / "bin/mmdebstrap"

@@ -23,6 +23,7 @@ from tests.support.artifacts import CACHE
 from tests.support.drivers import DRIVERS
 from tests.support.environs import make_environ, make_short_dir
 from tests.support.installations import OPEN, Installation, share_artifacts
+from tests.support.packages import keep_kernel_package
 from tests.support.stand_in import open_installation
 from tests.support.templates import keep_templates, lend_templates
 from tests.support.time_limits import limited
@@ -71,6 +72,10 @@ def artifacts(run_dir: Path) -> None:
         environ[variable] = tempfile.mkdtemp(dir=base)
     with contextlib.closing(Installation(environ)) as banger, alone():
         ensure_image(banger, TINY_IMAGE, TINY_RECIPE, base)
+    with pytest.MonkeyPatch.context() as patch:
+        keep_kernel_package(patch, base, fresh=False)
+        environ["PATH"] = os.environ["PATH"]
+    with contextlib.closing(Installation(environ)) as banger, alone():
         banger.do("kernel", "pull", "debian-cloud", deadline_s=BUILD_S)
 
 

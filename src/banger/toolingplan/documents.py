@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 
+from banger.tomlkeys import load_document
 from banger.toolingplan.pins import Found, Problem, make_pin, pin_range, show
 
 TOOLS_MAX = 200
@@ -76,6 +76,6 @@ def _pin_manager(untrusted_text: str) -> Found:
 
 def _load_toml(untrusted_text: str) -> Mapping[str, object] | Problem:
     try:
-        return tomllib.loads(untrusted_text)
+        return load_document(untrusted_text)
     except (ValueError, RecursionError):
         return Problem("It is not valid TOML.")

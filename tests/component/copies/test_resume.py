@@ -16,7 +16,7 @@ from tests.component.daemon.running import popen, wait_until
 from tests.support.sampling import choose_size
 
 MIB = 2**20
-SIZE = choose_size(512, 1024) * MIB
+SIZE = choose_size(256, 1024) * MIB
 PART = ".big.banger-part"
 
 

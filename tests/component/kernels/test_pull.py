@@ -50,7 +50,7 @@ from banger.model.artifacts import Kernel
 from banger.vmm import table
 from banger.vmm.table import find_kernel_obstacle
 from banger.words import DRIVERS
-from tests.support.packages import keep_packages, replace_mmdebstrap
+from tests.support.packages import keep_kernel_package, replace_mmdebstrap
 from tests.support.sampling import choose
 
 pytestmark = pytest.mark.timeout(600)
@@ -94,10 +94,6 @@ class Puller:
         return list(self.layout.staging.iterdir()) if self.layout.staging.exists() else []
 
 
-def keep_package(patch: pytest.MonkeyPatch, folder: Path, *, fresh: bool = FRESH) -> None:
-    keep_packages(patch, folder, of=NAME, source="src/banger/kernels", fresh=fresh)
-
-
 @pytest.fixture(scope="module")
 def downloaded(tmp_path_factory: pytest.TempPathFactory) -> Puller:
     try:
@@ -106,7 +102,7 @@ def downloaded(tmp_path_factory: pytest.TempPathFactory) -> Puller:
         pytest.skip(str(error))
     puller = Puller(tmp_path_factory.mktemp("kernels"))
     with pytest.MonkeyPatch.context() as patch:
-        keep_package(patch, puller.layout.runtime)
+        keep_kernel_package(patch, puller.layout.runtime, fresh=FRESH)
         puller.pull()
     assert puller.downloaded
     return puller
@@ -211,7 +207,7 @@ def test_an_altered_part_is_not_carried_on(
     puller: Puller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F3."""
-    keep_package(monkeypatch, tmp_path, fresh=False)
+    keep_kernel_package(monkeypatch, tmp_path, fresh=False)
     kernel = get_kernel(puller.layout, NAME)
     path = kernel_dir(puller.layout, kernel) / "modules/virtio.ko"
     content = path.read_bytes()
@@ -226,7 +222,7 @@ def test_force_repairs_what_is_damaged_under_the_same_digest(
     puller: Puller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F3: the same package gives the same digest, so the damaged one must make way."""
-    keep_package(monkeypatch, tmp_path)
+    keep_kernel_package(monkeypatch, tmp_path, fresh=FRESH)
     kernel = get_kernel(puller.layout, NAME)
     path = kernel_dir(puller.layout, kernel) / kernel.vmlinux
     content = path.read_bytes()

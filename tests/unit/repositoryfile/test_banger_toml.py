@@ -127,6 +127,16 @@ def test_a_near_key_is_offered() -> None:
     assert caught.value.hint == "did you mean memory? (banger init --print shows all)"
 
 
+def test_a_key_has_at_most_a_hundred_names() -> None:
+    """F6: a table's and a value's; tomllib takes a time that grows with their square."""
+    for names in ("a" + ".a" * 99, "'a . b' \t. a" + ".-" * 98):
+        for text in (f"{names} = 1", f"[{names}]\nb = 1"):
+            with pytest.raises(ConfigInvalid, match=r"there is no key"):
+                parse_project(text, "f")
+            with pytest.raises(ConfigInvalid, match=r"^f is nested too deep\.$"):
+                parse_project(text.replace(names, f'{names} . "b"'), "f")
+
+
 @given(st.text(max_size=300))
 @example("a = " + "[" * 20_000)
 @example("a" + ".a" * 20_000 + " = 1")
