@@ -19,8 +19,8 @@ SHOWN_MAX = 200
 """Characters of a faulty value or key that a message shows."""
 NAMES_MAX = 100
 """Names of a dotted key. tomllib takes a time that grows with their square: 7 s for 20,000."""
-_NAME = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
-_TOO_MANY_NAMES = re.compile(rf"(?<![\w.-]){_NAME}(?:[ \t]*+\.[ \t]*+{_NAME}){{{NAMES_MAX}}}")
+_NAME = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+_TOO_MANY_NAMES = re.compile(rf"(?<![^\s\[{{,]){_NAME}(?:[ \t]*+\.[ \t]*+{_NAME}){{{NAMES_MAX}}}")
 
 
 def parse_keys(

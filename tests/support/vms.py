@@ -72,6 +72,7 @@ def artifacts(run_dir: Path) -> None:
         environ[variable] = tempfile.mkdtemp(dir=base)
     with contextlib.closing(Installation(environ)) as banger, alone():
         ensure_image(banger, TINY_IMAGE, TINY_RECIPE, base)
+    # Another daemon: the image's packages are none of the kernel's.
     with pytest.MonkeyPatch.context() as patch:
         keep_kernel_package(patch, base, fresh=False)
         environ["PATH"] = os.environ["PATH"]

@@ -129,7 +129,7 @@ def test_a_near_key_is_offered() -> None:
 
 def test_a_key_has_at_most_a_hundred_names() -> None:
     """F6: a table's and a value's; tomllib takes a time that grows with their square."""
-    for names in ("a" + ".a" * 99, "'a . b' \t. a" + ".-" * 98):
+    for names in ("a" + ".a" * 99, "'a . b' \t. a" + ".-" * 98, r'"\""' + r'."\""' * 99):
         for text in (f"{names} = 1", f"[{names}]\nb = 1"):
             with pytest.raises(ConfigInvalid, match=r"there is no key"):
                 parse_project(text, "f")

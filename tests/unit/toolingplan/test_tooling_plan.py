@@ -144,6 +144,7 @@ CONTENTS = st.one_of(
 @example({"mise.toml": b"a = " + b"[" * 100_000})
 @example({"mise.toml": b"tools = {a = 0x" + b"f" * 20_000 + b"}"})
 @example({"mise.toml": b"a" + b".a" * 500_000 + b" = 1"})  # tomllib alone takes an hour
+@example({"mise.toml": b'"' + b' \\"' * 300_000})
 @example({".tool-versions": b"a 1\n" * 100_000})
 @example({"Gemfile": b"ruby '" + b"a" * 100_000 + b"'"})
 @example({"go.mod": b"go " + b" " * 100_000 + b"x"})
